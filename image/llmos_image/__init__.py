@@ -1,0 +1,1 @@
+"""The builder: a TOML spec becomes a bootable disk image."""
