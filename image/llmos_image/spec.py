@@ -1,0 +1,344 @@
+"""The spec: a TOML file becomes one frozen ``ImageSpec``, or one list of faults."""
+
+import enum
+import hashlib
+import ipaddress
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from llmos_image.archive import Archive
+from llmos_image.errors import SpecError, UserError
+from llmos_image.faults import faults_of
+
+MIB = 1024**2
+_UNITS = {"M": MIB, "G": 1024**3, "T": 1024**4}
+
+
+class Kernel(enum.StrEnum):
+    """Which of Debian's kernels the image boots."""
+
+    GENERIC = "generic"
+    CLOUD = "cloud"
+
+    @property
+    def package(self) -> str:
+        """The Debian package of the kernel."""
+        return {"generic": "linux-image-amd64", "cloud": "linux-image-cloud-amd64"}[self]
+
+
+class Format(enum.StrEnum):
+    """What a build leaves behind."""
+
+    RAW = "raw"
+    RAW_ZST = "raw.zst"
+    QCOW2 = "qcow2"
+
+
+class Sudo(enum.StrEnum):
+    """What a person may do as root."""
+
+    NONE = "none"
+    PASSWORD = "password"  # noqa: S105
+    NOPASSWD = "nopasswd"
+
+
+def _matching(pattern: str, accepted: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"{value!r} is not valid (accepted: {accepted})")
+        return value
+
+    return AfterValidator(check)
+
+
+def _hostname(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return value
+    raise ValueError(f"{value!r} is an address (accepted: a name such as llmos)")
+
+
+def _absolute(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or "\n" in value or ":" in value:
+        raise ValueError(f"{value!r} is not valid (accepted: an absolute path without '..' or ':')")
+    return value
+
+
+def _size(value: object) -> object:
+    """Bytes of ``512M``, ``2G``; whole MiB, because partitions are."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([1-9][0-9]*)([MGT])", value)
+    if match is None:
+        raise ValueError(f"{value!r} is not a size (accepted: a number with M, G or T, as in 512M)")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _beside_the_spec(value: object, info: ValidationInfo) -> object:
+    base = (info.context or {}).get("base")
+    return str(Path(base, value)) if base and isinstance(value, str) else value
+
+
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str), Field(ge=MIB)]
+HostPath = Annotated[Path, BeforeValidator(_beside_the_spec, json_schema_input_type=str)]
+TargetPath = Annotated[str, AfterValidator(_absolute)]
+Sha256 = Annotated[str, _matching(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
+UserName = Annotated[str, _matching(r"[a-z_][a-z0-9_-]{0,30}", "a lower-case Unix name")]
+PackageName = Annotated[
+    str,
+    _matching(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package, or name=version"),
+]
+Hostname = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?", "letters, digits and '-'"),
+    AfterValidator(_hostname),
+]
+Url = Annotated[str, _matching(r"(https?|file)://[^\s\"']+", "an http, https or file URL")]
+Word = Annotated[str, _matching(r"[^\s\"'\\]+", "one word without spaces or quotes")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Identity(_Model):
+    """What the image is called and what a build of it leaves."""
+
+    id: Annotated[str, _matching(r"[a-z][a-z0-9-]{0,38}", "lower-case letters, digits and '-'")]
+    version: Annotated[str, _matching(r"[0-9][A-Za-z0-9.+~-]{0,30}", "a version such as 0.1.0")]
+    description: str = ""
+    kernel: Kernel = Kernel.GENERIC
+    formats: tuple[Format, ...] = Field(default=(Format.RAW,), min_length=1)
+
+
+class Debian(_Model):
+    """Where packages come from and which of them are added."""
+
+    suite: Literal["trixie"] = "trixie"
+    mirror: Url | None = Field(None, description="Default: the mirror of the host's own apt.")
+    security_mirror: Url | None = Field(None, description="Default: the one of the host's own apt.")
+    components: tuple[Literal["main", "contrib", "non-free", "non-free-firmware"], ...] = ("main",)
+    packages: tuple[PackageName, ...] = ()
+
+
+class System(_Model):
+    """Settings that a person would otherwise be asked for at first boot."""
+
+    hostname: Hostname = "llmos"
+    locale: Annotated[str, _matching(r"[A-Za-z_@.0-9-]+", "a locale such as C.UTF-8")] = "C.UTF-8"
+    keymap: Annotated[str, _matching(r"[A-Za-z0-9_-]+", "a console keymap such as us")] = "us"
+    timezone: Annotated[str, _matching(r"[A-Za-z0-9_+/-]+", "a zone such as Europe/Berlin")] = "UTC"
+
+
+class User(_Model):
+    """A person's account."""
+
+    name: UserName
+    full_name: Annotated[str, _matching(r"[^:\n,]*", "text without ':' or ','")] = ""
+    password_hash: (
+        Annotated[
+            str, _matching(r"\$(y|6|5|2b)\$[!-9;-~]+", "a crypt(5) hash, as 'mkpasswd' prints")
+        ]
+        | None
+    ) = Field(None, description="Without it the account has no password login.")
+    groups: tuple[UserName, ...] = ()
+    sudo: Sudo = Sudo.NONE
+    shell: TargetPath = "/usr/bin/llmos-shell"
+
+
+class Login(_Model):
+    """Who is logged in without a question."""
+
+    autologin: UserName | None = None
+
+
+class Console(_Model):
+    """Where the login session shows."""
+
+    serial: tuple[Annotated[str, _matching(r"tty[A-Z]+[0-9]+", "a port such as ttyS0")], ...] = ()
+    quiet: bool = True
+    kernel_arguments: tuple[Word, ...] = ()
+
+
+class Disk(_Model):
+    """Sizes of the partitions when built; the root grows to the disk at first boot."""
+
+    esp: Size = 512 * MIB
+    root: Size = 3 * 1024 * MIB
+
+
+class ModelFile(_Model):
+    """A GGUF model that the image carries."""
+
+    path: HostPath
+    sha256: Sha256
+    name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a plain file name")] | None = (
+        None
+    )
+    default: bool = False
+
+    @property
+    def target_name(self) -> str:
+        """The file's name on the target, always with ``.gguf``."""
+        return f"{(self.name or self.path.name).removesuffix('.gguf')}.gguf"
+
+
+class Tree(_Model):
+    """A folder of the host that is copied into the image."""
+
+    source: HostPath
+    target: TargetPath = "/"
+
+
+class ImageSpec(_Model):
+    """One image, whole: what ``image/specs/*.toml`` says."""
+
+    image: Identity
+    debian: Debian = Debian()
+    system: System = System()
+    users: tuple[User, ...] = ()
+    login: Login = Login()
+    console: Console = Console()
+    disk: Disk = Disk()
+    models: tuple[ModelFile, ...] = ()
+    trees: tuple[Tree, ...] = ()
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        faults = [*self._user_faults(), *self._model_faults()]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _user_faults(self) -> Sequence[str]:
+        names = [user.name for user in self.users]
+        faults = [
+            f"users: {name!r} twice" for name in sorted({n for n in names if names.count(n) > 1})
+        ]
+        if "root" in names:
+            faults.append("users: 'root' is made by Debian (accepted: other names)")
+        if self.login.autologin is not None and self.login.autologin not in names:
+            known = ", ".join(names) or "none: add a [[users]] table"
+            faults.append(f"login.autologin: no user {self.login.autologin!r} (one of: {known})")
+        faults.extend(
+            f"users[{at}].sudo: 'password' needs a password_hash (or: nopasswd, none)"
+            for at, user in enumerate(self.users)
+            if user.sudo is Sudo.PASSWORD and user.password_hash is None
+        )
+        return faults
+
+    def _model_faults(self) -> Sequence[str]:
+        faults = []
+        if sum(model.default for model in self.models) > 1:
+            faults.append("models: more than one is default = true (accepted: one)")
+        names = [model.target_name for model in self.models]
+        faults.extend(
+            f"models: two files named {name!r} (give one a name)"
+            for name in sorted({n for n in names if names.count(n) > 1})
+        )
+        return faults
+
+    @property
+    def default_model(self) -> ModelFile | None:
+        """The model that the engine loads: the one marked, else the first."""
+        return next((m for m in self.models if m.default), next(iter(self.models), None))
+
+    def with_archive(self, archive: Archive) -> "ImageSpec":
+        """This spec with mirrors filled in where it names none."""
+        debian = self.debian.model_copy(
+            update={
+                "mirror": self.debian.mirror or archive.main,
+                "security_mirror": self.debian.security_mirror or archive.security,
+            }
+        )
+        return self.model_copy(update={"debian": debian})
+
+    def digest(self) -> str:
+        """SHA-256 over what the spec says, whatever order or layout its file has.
+
+        Paths of the host count by their file names: a checkout elsewhere is the same spec.
+        """
+        said = self.model_dump(mode="json")
+        for item in said["models"]:
+            item["path"] = Path(item["path"]).name
+        for item in said["trees"]:
+            item["source"] = Path(item["source"]).name
+        said["debian"].update(mirror=None, security_mirror=None)
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def parse(text: str, *, path: Path) -> ImageSpec:
+    """The spec in ``text``; ``path`` is its file: for messages, and the base of relative paths.
+
+    Raises:
+        SpecError: the text is not TOML, or says something that is not accepted; holds every fault.
+    """
+    try:
+        data: Mapping[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(path, [f"not TOML: {error}"]) from None
+    try:
+        return ImageSpec.model_validate(data, context={"base": path.absolute().parent})
+    except ValidationError as error:
+        raise SpecError(path, faults_of(error, ImageSpec)) from None
+
+
+def load(path: Path) -> ImageSpec:
+    """The spec in the file ``path``.
+
+    Raises:
+        UserError: the file cannot be read.
+        SpecError: as :func:`parse`.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(path, [f"not UTF-8 at byte {error.start}"]) from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}",
+            hint="See 'llmos-image list' for the specs that come along.",
+        ) from None
+    return parse(text, path=path)
+
+
+def missing_files(spec: ImageSpec) -> Sequence[str]:
+    """Faults of the files that the spec names: absent, or (models) with another checksum."""
+    faults = []
+    for at, model in enumerate(spec.models):
+        try:
+            with model.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            faults.append(f"models[{at}].path: {model.path}: {error.strerror}")
+            continue
+        if found != model.sha256:
+            faults.append(
+                f"models[{at}].sha256: {model.path.name} has {found}, not {model.sha256} "
+                "(another file, or a damaged one)"
+            )
+    faults.extend(
+        f"trees[{at}].source: {tree.source}: not a folder"
+        for at, tree in enumerate(spec.trees)
+        if not tree.source.is_dir()
+    )
+    return faults
