@@ -1,0 +1,130 @@
+"""A spec becomes a tree of mkosi configuration: pure, the same spec gives the same tree."""
+
+import shlex
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import jinja2
+
+from llmos_image.errors import UserError
+from llmos_image.spec import ImageSpec
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+# What every image has: an init, a boot loader, a network, and the programs whose names a
+# person's requests become.
+BASE_PACKAGES = (
+    "apt",
+    "bash-completion",
+    "ca-certificates",
+    "dbus",
+    "e2fsprogs",
+    "file",
+    "iproute2",
+    "iputils-ping",
+    "kbd",
+    "less",
+    "libggml0",
+    "libpam-systemd",
+    "man-db",
+    "nano",
+    "pciutils",
+    "polkitd",
+    "procps",
+    "python3",
+    "sudo",
+    "systemd",
+    "systemd-boot",
+    "systemd-boot-efi",
+    "systemd-repart",
+    "systemd-resolved",
+    "systemd-timesyncd",
+    "udev",
+    "usbutils",
+    "xz-utils",
+    "zstd",
+)
+
+_NAMESPACE = uuid.UUID("6c6c6d6f-7300-4000-8000-000000000001")
+
+
+@dataclass(frozen=True)
+class RenderedFile:
+    """One file of the tree: its text and its mode."""
+
+    text: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class RenderedTree:
+    """What mkosi reads, by path relative to its directory."""
+
+    files: Mapping[PurePosixPath, RenderedFile]
+
+    def write(self, folder: Path) -> None:
+        """Write the tree below ``folder``, which is made; modes do not depend on the umask."""
+        for path, file in self.files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(file.text)
+            target.chmod(file.mode)
+        for parent in {parent for path in self.files for parent in path.parents}:
+            (folder / parent).chmod(0o755)
+
+
+def render(spec: ImageSpec) -> RenderedTree:
+    """The mkosi tree of ``spec``.
+
+    A template that renders to nothing leaves no file.
+
+    Raises:
+        UserError: the spec names no mirror and none was filled in.
+    """
+    if spec.debian.mirror is None:
+        raise UserError(
+            "debian.mirror: not set, and this host's apt uses no Debian mirror",
+            hint="Name a Debian mirror in the spec, under [debian].",
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  # configuration, not HTML; scripts quote by the filter
+    )
+    environment.filters["quote"] = shlex.quote
+    facts = {
+        "spec": spec,
+        "packages": packages_of(spec),
+        "kernel_arguments": kernel_arguments_of(spec),
+        "seed": uuid.uuid5(_NAMESPACE, spec.image.id),
+    }
+    files = {}
+    for name in sorted(environment.list_templates(extensions=["j2"])):
+        text = environment.get_template(name).render(facts)
+        if text.strip():
+            path = PurePosixPath(name.removesuffix(".j2"))
+            files[path] = RenderedFile(text.strip("\n") + "\n", _mode_of(path))
+    return RenderedTree(files)
+
+
+def packages_of(spec: ImageSpec) -> tuple[str, ...]:
+    """All packages that are asked for by name, sorted."""
+    extra = () if spec.system.locale in {"C.UTF-8", "C", "POSIX"} else ("locales",)
+    return tuple(sorted({*BASE_PACKAGES, spec.image.kernel.package, *extra, *spec.debian.packages}))
+
+
+def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
+    """The kernel's command line, a word each."""
+    consoles = [f"console={port},115200" for port in spec.console.serial]
+    quiet = ["quiet", "loglevel=3", "systemd.show_status=auto"] if spec.console.quiet else []
+    # The last console is /dev/console: the screen, so that a missing port costs nothing.
+    return ("rw", *consoles, "console=tty0", *quiet, *spec.console.kernel_arguments)
+
+
+def _mode_of(path: PurePosixPath) -> int:
+    if path.suffix == ".chroot":
+        return 0o755
+    return 0o440 if "sudoers.d" in path.parts else 0o644

@@ -1,0 +1,143 @@
+"""The virtual hardware, and the QEMU options that make it. Nothing here starts anything."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from llmos_image.errors import HostError, UserError
+from llmos_image.vm.credentials import Credential
+from llmos_image.vm.kvm import Accelerator
+from llmos_image.vm.toolbox import Toolbox
+
+# (code, variables) as Debian, Fedora and Arch install them.
+_FIRMWARE = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+)
+SCREEN_SIZE = (1024, 768)
+
+
+class Network(StrEnum):
+    """What the guest's network card is connected to."""
+
+    NONE = "none"
+    ISOLATED = "isolated"
+    USER = "user"
+
+    def arguments(self) -> list[str]:
+        """QEMU's options for it."""
+        # romfile=: no PXE, which would cost half a minute of boot under emulation.
+        card = ["-device", "virtio-net-pci,netdev=net,romfile="]
+        match self:
+            case Network.NONE:
+                return ["-nic", "none"]
+            case Network.ISOLATED:
+                # DHCP answers, and nothing beyond it.
+                return ["-netdev", "user,id=net,restrict=on", *card]
+            case Network.USER:
+                return ["-netdev", "user,id=net", *card]
+
+
+class DiskFormat(StrEnum):
+    """How an artifact's bytes are laid out."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+    @classmethod
+    def of(cls, artifact: Path) -> "DiskFormat":
+        """By the file's suffix; what has none of its own is a raw disk.
+
+        Raises:
+            UserError: the file is not there, or is compressed.
+        """
+        if not artifact.is_file():
+            raise UserError(f"{artifact}: no such disk image", hint="Build one: ./build.sh build")
+        if artifact.suffix in {".zst", ".xz", ".gz"}:
+            raise UserError(f"{artifact}: is compressed", hint="Decompress it first.")
+        return cls.QCOW2 if artifact.suffix == ".qcow2" else cls.RAW
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The machine a person would have bought. ``memory`` is as QEMU spells it: ``2G``."""
+
+    memory: str = "2G"
+    cpus: int = 2
+    network: Network = Network.USER
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[1-9][0-9]*[MG]", self.memory):
+            raise UserError(
+                f"memory: '{self.memory}' is not a size (a number and M or G, such as 2G)"
+            )
+        if self.cpus < 1:
+            raise UserError(f"cpus: {self.cpus} is too few (1 or more)")
+
+    def arguments(self, accelerator: Accelerator) -> list[str]:
+        """Everything but disks, firmware and consoles."""
+        width, height = SCREEN_SIZE
+        return [
+            # Only Secure Boot needs system management mode, and emulating it is slow.
+            *("-nodefaults", "-no-user-config", "-machine", "q35,smm=off,vmport=off"),
+            *accelerator.arguments(),
+            *("-smp", str(self.cpus), "-m", self.memory),
+            *("-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng"),
+            *("-device", f"VGA,xres={width},yres={height},edid=on"),
+            *self.network.arguments(),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """UEFI for a machine: ``code`` as the toolbox sees it, ``variables`` to copy, on this host."""
+
+    code: str
+    variables: Path
+
+    @classmethod
+    def find(cls, toolbox: Toolbox) -> "Firmware":
+        """The toolbox's OVMF.
+
+        Raises:
+            HostError: it has none.
+        """
+        for code, variables in _FIRMWARE:
+            if toolbox.path(code).is_file() and toolbox.path(variables).is_file():
+                return cls(code, toolbox.path(variables))
+        raise HostError(
+            "no UEFI firmware for virtual machines is installed",
+            hint="Install the package that holds OVMF (Debian: ovmf).",
+        )
+
+    def arguments(self, variables: Path) -> list[str]:
+        """QEMU's options; ``variables`` is this machine's own copy, as QEMU writes to it."""
+        return [
+            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.code}"),
+            *("-drive", f"if=pflash,unit=1,format=raw,file={quoted(variables)}"),
+        ]
+
+
+def disk_arguments(overlay: Path) -> list[str]:
+    """The disk: a qcow2 overlay that is thrown away, hence no flushing."""
+    return [
+        *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,file={quoted(overlay)}"),
+        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+    ]
+
+
+def credential_arguments(credentials: Sequence[Credential]) -> list[str]:
+    """System credentials, handed over in SMBIOS strings of type 11."""
+    return [
+        part
+        for credential in credentials
+        for part in ("-smbios", f"type=11,value={credential.smbios()}")
+    ]
+
+
+def quoted(path: Path) -> str:
+    """``path`` as a value in a list of QEMU options, where a comma ends a value."""
+    return str(path).replace(",", ",,")
