@@ -117,7 +117,11 @@ def runs_a_guest(toolbox: Toolbox, accelerator: Accelerator) -> bool:
         argv = toolbox.argv(command, binds=accelerator.devices(), ro_binds=[Path(folder)])
         try:
             ended = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS
+                argv,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PROBE_SECONDS,
             )
         except (subprocess.TimeoutExpired, OSError):
             return False

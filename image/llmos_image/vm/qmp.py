@@ -28,7 +28,7 @@ class RunState(StrEnum):
     OTHER = "other"
 
     @classmethod
-    def _missing_(cls, value: object) -> "RunState":
+    def _missing_(cls, _value: object) -> "RunState":
         return cls.OTHER
 
 

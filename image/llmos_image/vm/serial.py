@@ -1,5 +1,6 @@
 """The serial console: everything is logged, and a terminal shows it as a person sees it."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -187,10 +188,8 @@ class SerialConsole:
 
     def close(self) -> None:
         """Close this end, and wait until the log is whole."""
-        try:
+        with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._reader.join()
         self._socket.close()
 

@@ -4,6 +4,7 @@ pyte prints the rest of every control sequence that it does not know, which no t
 so sequences are cut out of the stream first, and only those that it knows are passed on.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -16,10 +17,14 @@ _SEQUENCE = re.compile(
     # Strings for the terminal (titles, colours, queries of its capabilities).
     rb"|\][^\x07\x1b]*(?:\x07|\x1b\\)"
     rb"|[PX^_][^\x1b]*\x1b\\"
-    rb"|(?P<plain>[ -/]*[0-OQ-WYZ`-~\\])"
+    rb"|(?P<plain>[#%()]?[0-OQ-WYZ`-~\\])"
+    rb"|[ -/]+[0-~]"
     rb")"
 )
-# A sequence may be cut by the end of a chunk; none that is meant for a terminal is longer.
+_UNFINISHED = re.compile(
+    rb"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[PX^_][^\x1b]*\x1b?|[ -/]*)\Z"
+)
+# Longer than any string that is meant for a terminal: what is longer was never one.
 _LONGEST_SEQUENCE = 4096
 # What pyte takes with a question mark: modes, erasing, attributes.
 _PRIVATE_FINALS = b"hlJKc"
@@ -37,7 +42,9 @@ class Terminal:
         """Show ``data``; return what the terminal answers to the queries in it."""
         data, self._held = _split_unfinished(self._held + data)
         for piece in _understood(data):
-            self._stream.feed(piece)
+            # pyte raises for more parameters than a sequence has; a terminal ignores them all.
+            with contextlib.suppress(TypeError):
+                self._stream.feed(piece)
         answers, self._screen.answers = self._screen.answers, ""
         return answers.encode()
 
@@ -70,7 +77,7 @@ def plain_text(data: bytes) -> str:
 def _understood(data: bytes) -> Iterator[bytes]:
     at = 0
     for found in _SEQUENCE.finditer(data):
-        yield data[at : found.start()]
+        yield data[at : found.start()].replace(_ESCAPE, b"")
         if _is_known(found):
             yield found.group()
         at = found.end()
@@ -94,12 +101,8 @@ def _are_numbers(parameters: bytes) -> bool:
 
 
 def _split_unfinished(data: bytes) -> tuple[bytes, bytes]:
-    """``data`` up to a sequence that is not complete yet, and that sequence."""
-    at = data.rfind(_ESCAPE)
-    # "ESC \" ends a string: its beginning is the sequence that counts.
-    if at >= 0 and data[at : at + 2] in {_ESCAPE, b"\x1b\\"}:
-        opened = max(data.rfind(_ESCAPE + kind, 0, at) for kind in (b"]", b"P", b"X", b"^", b"_"))
-        at = opened if opened >= 0 and not _SEQUENCE.match(data, opened) else at
-    if at < 0 or len(data) - at > _LONGEST_SEQUENCE or _SEQUENCE.match(data, at):
+    """``data`` up to a sequence that its end has cut, and that sequence."""
+    cut = _UNFINISHED.search(data)
+    if cut is None or len(data) - cut.start() > _LONGEST_SEQUENCE:
         return data, b""
-    return data[:at], data[at:]
+    return data[: cut.start()], data[cut.start() :]

@@ -6,7 +6,9 @@ from typing import Protocol
 
 
 class Toolbox(Protocol):
-    """A tree of programs, and a way to run one of them."""
+    """A tree of programs, and a way to run one of them. Equal trees have equal hashes."""
+
+    def __hash__(self) -> int: ...
 
     def argv(
         self,
