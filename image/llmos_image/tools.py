@@ -61,6 +61,10 @@ class Sandbox:
     tree: Path
     launcher: Path
 
+    def path(self, inside: str) -> Path:
+        """Where the tree's file ``inside`` lies on this host."""
+        return self.tree / inside.lstrip("/")
+
     def argv(
         self,
         command: Sequence[str | Path],

@@ -1,0 +1,156 @@
+"""What a build leaves: files that appear together or not at all.
+
+OUT/<id>_<version>/
+    <id>_<version>.raw      the disk (and .raw.zst, .qcow2 where the spec asks)
+    <id>_<version>.efi      its unified kernel image
+    image.json              what it is: version, spec digest, packages, checksums, sizes
+    SHA256SUMS              for sha256sum --check
+"""
+
+import contextlib
+import ctypes
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmos_image.cache import remove_tree
+from llmos_image.errors import UserError
+from llmos_image.run import Log, run
+from llmos_image.spec import Format, ImageSpec
+from llmos_image.tools import ToolsTree
+
+SCHEMA = 1
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished build."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def disk(self) -> Path:
+        """The raw disk image."""
+        return self.folder / f"{self.folder.name}.raw"
+
+    @property
+    def sha256(self) -> str:
+        """The disk's checksum."""
+        return next(str(f["sha256"]) for f in self.facts["files"] if f["name"] == self.disk.name)
+
+
+def name_of(spec: ImageSpec) -> str:
+    """``<id>_<version>``: the folder's name and the stem of its files."""
+    return f"{spec.image.id}_{spec.image.version}"
+
+
+@contextlib.contextmanager
+def publishing(out: Path, name: str) -> Iterator[Path]:
+    """A folder beside ``out``/``name`` that takes its place when the block ends well."""
+    partial = out / f".partial-{name}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        remove_tree(partial)
+        partial.mkdir()
+    except OSError as error:
+        raise UserError(
+            f"{out}: {error.strerror}", hint="Name another folder with --out."
+        ) from None
+    try:
+        yield partial
+        _swap(partial, out / name)
+    finally:
+        remove_tree(partial)
+
+
+def convert(folder: Path, name: str, formats: Sequence[Format], tools: ToolsTree, log: Log) -> None:
+    """Write the other formats of the raw disk in ``folder``."""
+    raw = folder / f"{name}.raw"
+    commands: dict[Format, list[str | Path]] = {
+        Format.RAW_ZST: ["zstd", "-q", "-T0", "-9", "-f", raw, "-o", f"{raw}.zst"],
+        Format.QCOW2: ["qemu-img", "convert", "-O", "qcow2", raw, raw.with_suffix(".qcow2")],
+    }
+    for wanted in formats:
+        if wanted in commands:
+            run(tools.sandbox.argv(commands[wanted], binds=[folder]), log=log)
+
+
+def describe(
+    folder: Path,
+    spec: ImageSpec,
+    *,
+    packages: Sequence[Mapping[str, Any]],
+    sizes: Mapping[str, int],
+    versions: Mapping[str, str],
+) -> Mapping[str, Any]:
+    """Write ``image.json`` and ``SHA256SUMS`` for the files in ``folder``."""
+    files = [_file_facts(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    facts = {
+        "schema": SCHEMA,
+        "id": spec.image.id,
+        "version": spec.image.version,
+        "description": spec.image.description,
+        "spec_digest": spec.digest(),
+        "built": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": dict(versions),
+        "models": [{"name": m.target_name, "sha256": m.sha256} for m in spec.models],
+        "files": files,
+        "sizes": dict(sizes),
+        "packages": list(packages),
+    }
+    manifest = folder / "image.json"
+    manifest.write_text(json.dumps(facts, indent=1) + "\n")
+    sums = [f"{file['sha256']}  {file['name']}" for file in [*files, _file_facts(manifest)]]
+    (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    return facts
+
+
+def read(folder: Path) -> Artifact:
+    """The artifact in ``folder``.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return Artifact(folder, json.loads((folder / "image.json").read_text()))
+    except (OSError, ValueError):
+        raise UserError(
+            f"{folder}: no image there", hint="Build one: llmos-image build SPEC."
+        ) from None
+
+
+def all_in(out: Path) -> Sequence[Artifact]:
+    """Every artifact below ``out``, newest first."""
+    found = [read(path.parent) for path in out.glob("[!.]*/image.json")]
+    return sorted(found, key=lambda artifact: str(artifact.facts["built"]), reverse=True)
+
+
+def _file_facts(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    status = path.stat()
+    used = status.st_blocks * 512
+    return {"name": path.name, "size": status.st_size, "disk_size": used, "sha256": digest}
+
+
+def _swap(partial: Path, final: Path) -> None:
+    """Put ``partial`` in the place of ``final`` in one step (renameat2(2))."""
+    for path in partial.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if not final.exists():
+        partial.rename(final)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    old, new = os.fsencode(partial), os.fsencode(final)
+    if libc.renameat2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(final))

@@ -1,0 +1,198 @@
+"""The recipe: from a spec to an artifact."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmos_image import artifacts, mkosi, payload
+from llmos_image.artifacts import Artifact
+from llmos_image.cache import Cache, remove_tree
+from llmos_image.errors import HostError, SpecError, UserError
+from llmos_image.progress import Reporter
+from llmos_image.render import packages_of, render
+from llmos_image.run import Log
+from llmos_image.runtime import Runtime, build_wheel, install_code, runtime_layer
+from llmos_image.spec import ImageSpec, missing_files
+from llmos_image.tools import ToolsTree, check_privileges, tools_tree
+from llmos_image.wheel import LlamaWheel, digest_of, llama_wheel
+
+PHASES = 6
+_MIN_FREE_MIB = 6000
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every build stands on: tools, the engine's library, the target's Python."""
+
+    tools: ToolsTree
+    llama: LlamaWheel
+    runtime: Runtime
+
+
+def prepare(spec: ImageSpec, cache: Cache, report: Reporter, log: Log) -> Ground:
+    """Make, or find in the cache, what a build of ``spec`` stands on."""
+    with report.phase("Tools tree"):
+        tools = tools_tree(cache, spec.debian, log)
+    with report.phase("Engine library"):
+        llama = llama_wheel(cache, tools, spec.debian, log)
+    with report.phase("Python packages"):
+        runtime = runtime_layer(cache, tools, llama, log)
+    return Ground(tools, llama, runtime)
+
+
+def build(
+    spec: ImageSpec, *, source: Path, out: Path, cache: Cache, report: Reporter, spec_path: Path
+) -> Artifact:
+    """Build ``spec`` with the code of the checkout ``source`` into a folder below ``out``.
+
+    Raises:
+        SpecError: a file that the spec names is missing or not the one it names.
+        HostError: this machine cannot build.
+        BuildFailed: a step failed; nothing half-made is left.
+    """
+    if faults := missing_files(spec):
+        raise SpecError(spec_path, faults)
+    tree = render(spec)
+    check_privileges()
+    _check_space(cache.root, out)
+    name = artifacts.name_of(spec)
+    log = Log(_log_file(out, name), on_line=report.detail)
+    ground = prepare(spec, cache, report, log)
+    with artifacts.publishing(out, name) as partial, _workspace(cache.root) as work:
+        with report.phase("LLMOS code"):
+            tree.write(work / "tree")
+            staged = _stage(spec, ground, source, work, log)
+        with report.phase("Image"):
+            place = _workplace(spec, cache, ground.tools, work, partial)
+            mkosi.build(
+                ground.tools,
+                place,
+                packages=[f"libggml0={ground.llama.ggml_version}"],
+                extra=[
+                    f"{ground.runtime.layer}:/usr/lib/llmos",
+                    *(f"{extra.source}:{extra.target}" for extra in spec.trees),
+                    str(staged),
+                ],
+                log=log,
+            )
+        with report.phase("Checksums"):
+            facts = _finish(partial, spec, ground, staged, log)
+    return Artifact(out / name, facts)
+
+
+def _stage(spec: ImageSpec, ground: Ground, source: Path, work: Path, log: Log) -> Path:
+    staged = work / "payload"
+    staged.mkdir()
+    wheel = build_wheel(source, work / "wheel", log)
+    payload.stage(staged, payload.overlays_of(source), spec.models)
+    install_code(ground.runtime, wheel, staged, work, log)
+    payload.normalize_modes(staged)
+    return staged
+
+
+def _workplace(
+    spec: ImageSpec, cache: Cache, tools: ToolsTree, work: Path, partial: Path
+) -> mkosi.Workplace:
+    layers = {
+        "tools": tools.path.parent.name,
+        "suite": spec.debian.suite,
+        "components": spec.debian.components,
+        "packages": packages_of(spec),
+    }
+    workspace = work / "mkosi"
+    workspace.mkdir()
+    return mkosi.Workplace(
+        tree=work / "tree",
+        output=partial,
+        workspace=workspace,
+        layers=cache.scratch("layers", layers),
+        packages=cache.scratch("packages", {"suite": spec.debian.suite}),
+    )
+
+
+def _finish(
+    partial: Path, spec: ImageSpec, ground: Ground, staged: Path, log: Log
+) -> Mapping[str, Any]:
+    """Name mkosi's output as ours, write the other formats, describe it all."""
+    name = artifacts.name_of(spec)
+    manifest = json.loads((partial / "image.manifest").read_text())
+    sizes = {
+        "uki": (partial / "image.efi").stat().st_size,
+        "kernel": (partial / "image.vmlinuz").stat().st_size,
+        "initrd": (partial / "image.initrd").stat().st_size,
+        "python_packages": payload.size_of(ground.runtime.layer),
+        "llmos_code": payload.size_of(staged / "usr/lib/llmos"),
+        "models": payload.size_of(staged / payload.MODELS),
+    }
+    (partial / "image.raw").rename(partial / f"{name}.raw")
+    (partial / "image.efi").rename(partial / f"{name}.efi")
+    for leftover in partial.glob("image*"):
+        leftover.unlink()
+    artifacts.convert(partial, name, spec.image.formats, ground.tools, log)
+    return artifacts.describe(
+        partial,
+        spec,
+        packages=manifest.get("packages", []),
+        sizes=sizes,
+        versions={
+            "libggml0": ground.llama.ggml_version,
+            "llama_wheel": digest_of(ground.llama.path),
+        },
+    )
+
+
+def _log_file(out: Path, name: str) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    logs = out / "logs"
+    for old in sorted(logs.glob(f"{name}-*.log"))[:-9]:
+        old.unlink(missing_ok=True)
+    return logs / f"{name}-{stamp}.log"
+
+
+def _check_space(*places: Path) -> None:
+    for place in places:
+        there = next(p for p in (place.absolute(), *place.absolute().parents) if p.exists())
+        free = shutil.disk_usage(there).free // 1024**2
+        if free < _MIN_FREE_MIB:
+            raise HostError(
+                f"{there}: {free} MiB free, a build needs {_MIN_FREE_MIB}",
+                hint="LLMOS_CACHE and --out name other places; 'llmos-image clean' frees some.",
+            )
+
+
+@contextlib.contextmanager
+def _workspace(root: Path) -> Iterator[Path]:
+    """A folder for one build, and the end of those whose builds died without a word."""
+    folder = root / "work"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}", hint="Set LLMOS_CACHE.") from None
+    for old in folder.iterdir():
+        _remove_if_dead(old)
+    work = Path(tempfile.mkdtemp(dir=folder))
+    work.chmod(0o755)
+    with (work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield work
+        finally:
+            remove_tree(work)
+
+
+def _remove_if_dead(work: Path) -> None:
+    try:
+        with (work / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    except OSError:
+        pass
+    remove_tree(work)

@@ -1,0 +1,158 @@
+"""The target's Python side: a venv of everything pinned, and our own code on top of it.
+
+Two layers, because they change at different speeds: the *runtime* layer holds the lock file's
+packages and the llama wheel and is cached by them; our code is installed over it in each build
+by an overlay mount, so that a change in it costs seconds.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmos_image.cache import Cache, remove_tree
+from llmos_image.run import Log, run
+from llmos_image.tools import ToolsTree
+from llmos_image.wheel import REQUIREMENTS, LlamaWheel, digest_of, pip_download
+
+VENV = "/usr/lib/llmos"
+_PYTHON = f"{VENV}/bin/python3"
+_SITE = "lib/python3.13/site-packages"
+# The sources' times change when an image is made: only a hash-based cache stays valid.
+_COMPILE = f"{_PYTHON} -m compileall -q --invalidation-mode unchecked-hash"
+# Part of our wheel for the host; on the target they have neither use nor dependencies.
+_HOST_ONLY = ("lib/python*/site-packages/llmos_image", "bin/llmos-image")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The runtime layer and the tree in which its Python runs."""
+
+    layer: Path
+    tools: ToolsTree
+    tree: Path
+
+    def argv(
+        self, command: Sequence[str], *, binds: Sequence[Path] = (), source: Path | None = None
+    ) -> list[str]:
+        """The command line that runs ``command`` as on the target, but on this machine.
+
+        ``source`` is a checkout whose packages are used instead of an installed wheel.
+        """
+        env = {"PATH": f"{VENV}/bin:/usr/bin", "HOME": "/tmp"}  # noqa: S108
+        if source is not None:
+            env["PYTHONPATH"] = f"{source}:{source / 'services'}"
+            env["PYTHONDONTWRITEBYTECODE"] = "1"
+        return self.tools.sandbox_for(self.tree).argv(
+            command,
+            binds=binds,
+            ro_binds=[source] if source else [],
+            mounts={self.layer: VENV},
+            env=env,
+        )
+
+
+def runtime_layer(cache: Cache, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> Runtime:
+    """The runtime layer, installed when the cache has none for this lock file and wheel.
+
+    Raises:
+        BuildFailed: a package cannot be had, or its hash is not the pinned one.
+    """
+    parts = {"lock": digest_of(REQUIREMENTS), "wheel": digest_of(wheel.path)}
+    entry = cache.get(
+        "runtime",
+        parts,
+        what="Python packages of the target",
+        make=lambda path: _install(path, tools, wheel, log),
+    )
+    return Runtime(entry.content, tools, wheel.tree)
+
+
+def build_wheel(root: Path, folder: Path, log: Log) -> Path:
+    """The wheel of the checkout ``root``, in ``folder``."""
+    run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+        log=log,
+        cwd=root,
+    )
+    return next(folder.glob("llmos-*.whl"))
+
+
+def install_code(runtime: Runtime, wheel: Path, payload: Path, work: Path, log: Log) -> None:
+    """Put the files of our ``wheel`` into ``payload``/usr/lib/llmos, as pip would install them."""
+    upper = payload / VENV.lstrip("/")
+    upper.mkdir(parents=True)
+    overlay_work = work / "overlay"
+    overlay_work.mkdir()
+    script = (
+        f"python3 -m pip --python {_PYTHON} install --quiet --no-deps --no-index --no-compile "
+        f"--disable-pip-version-check --no-cache-dir --root-user-action=ignore '{wheel}' && "
+        f"rm -rf {' '.join(f'{VENV}/{path}' for path in _HOST_ONLY)} && "
+        f"cd {VENV}/{_SITE} && {_COMPILE} llmos_*"
+    )
+    argv = runtime.tools.sandbox_for(runtime.tree).argv(["sh", "-c", script], ro_binds=[wheel])
+    at = argv.index("--")
+    # Options after the read-only /usr: mount points are made in the order of the options.
+    argv[at:at] = [
+        *("--overlay-lowerdir", str(runtime.layer)),
+        *("--overlay-upperdir", str(upper)),
+        *("--overlay-workdir", str(overlay_work)),
+        *("--overlay", VENV),
+        *(["--become-root"] if os.geteuid() != 0 else []),
+    ]
+    run(argv, log=log)
+    remove_tree(overlay_work)
+    _drop_whiteouts(upper)
+
+
+def _install(layer: Path, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> None:
+    wheels = layer.parent / "wheels"
+    wheels.mkdir()
+    text = REQUIREMENTS.read_text()
+    start = text.index("llama-cpp-python==")
+    end = text.find("\n", text.rfind("--hash", start, _next_name(text, start))) + 1
+    others = wheels / "requirements.txt"
+    others.write_text(text[:start] + text[end:])
+    manylinux = [f"--platform=manylinux_2_{minor}_x86_64" for minor in range(5, 42)]
+    platforms = [*manylinux, "--platform=manylinux2014_x86_64", "--platform=linux_x86_64"]
+    python = [
+        "--python-version=3.13",
+        "--implementation=cp",
+        "--abi=cp313",
+        "--abi=abi3",
+        "--abi=none",
+    ]
+    pip_download(wheels, others, ["--only-binary=:all:", *platforms, *python], log)
+    pip = (
+        f"python3 -m pip --python {_PYTHON} install --quiet --no-deps --no-index --no-compile "
+        f"--disable-pip-version-check --no-cache-dir --root-user-action=ignore"
+    )
+    script = (
+        f"python3 -m venv --without-pip {VENV} && "
+        f"{pip} --require-hashes --find-links '{wheels}' --requirement '{others}' && "
+        f"{pip} '{wheel.path}' && "
+        f"cd {VENV} && rm -rf include {_SITE}/include {_SITE}/*/*.a {_SITE}/lib/cmake && "
+        f"{_COMPILE} {_SITE}"
+    )
+    argv = tools.sandbox_for(wheel.tree).argv(
+        ["sh", "-c", script], ro_binds=[wheels, wheel.path], mounts={layer: VENV}, become_root=True
+    )
+    run(argv, log=log)
+    shutil.rmtree(wheels)
+
+
+def _next_name(text: str, start: int) -> int:
+    """Where the requirement after the one at ``start`` begins."""
+    at = text.find("\n", start)
+    while at != -1 and text[at + 1 : at + 2] in {" ", "#"}:
+        at = text.find("\n", at + 1)
+    return at if at != -1 else len(text)
+
+
+def _drop_whiteouts(upper: Path) -> None:
+    """Remove the marks by which overlayfs says that a file below is gone: nothing below is."""
+    for path in upper.rglob("*"):
+        if path.is_char_device():
+            path.unlink()
