@@ -68,6 +68,10 @@ class Policy:
         """Return the verdict on ``line``; never raises."""
         return self._judge_script(parse(line), context, 0)
 
+    def parse(self, line: str) -> Script:
+        """Return the line's parsed form."""
+        return parse(line)
+
     def programs(self, line: str) -> tuple[str, ...]:
         """Return the names of the commands on the line itself, as far as they are known."""
         names = (c.name.text for c in parse(line).commands if c.name is not None)
@@ -200,7 +204,7 @@ def _own_options(runs: Runs, words: tuple[Word, ...]) -> tuple[tuple[Word, ...],
                 break
         elif runs.assignments and "=" in text and not _is_safe_variable(text.split("=", 1)[0]):
             return (), f"sets {text.split('=', 1)[0]}"
-        elif positionals or (runs.assignments and "=" in text):
+        elif positionals > 0 or (runs.assignments and "=" in text):
             positionals -= 1
             del rest[0]
         else:

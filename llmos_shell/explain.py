@@ -1,0 +1,27 @@
+"""Says in one sentence what a command does, from the same rules that judge it."""
+
+from typing import Final
+
+from llmos_shell.policy import Verdict
+
+MOST: Final = 4
+"""Parts that are named; a longer pipeline is summed up."""
+
+
+def explain(verdict: Verdict) -> str:
+    """Return a sentence on what the judged line does; "" when nothing is known."""
+    phrases = list(dict.fromkeys(part.does for part in verdict.parts if part.does))
+    unknown = list(dict.fromkeys(p.name for p in verdict.parts if p.name and not p.does))
+    if unknown:
+        phrases.append(f"runs {', '.join(unknown)}")
+    if not phrases:
+        return ""
+    if len(phrases) > MOST:
+        phrases = [*phrases[: MOST - 1], f"and {len(phrases) - MOST + 1} more things"]
+    text = ", ".join(phrases)
+    return text[:1].upper() + text[1:] + "."
+
+
+def because(verdict: Verdict) -> str:
+    """Return why the risk is what it is, where the command alone does not show it."""
+    return "; ".join(verdict.reasons)
