@@ -1,0 +1,1 @@
+"""The inference service: a GGUF model behind OpenAI's API on a UNIX socket."""

@@ -1,0 +1,88 @@
+"""Says what was said to it: stands in for a model in tests, and only there.
+
+It keeps the whole path but the model: files, queue, stop strings, limits, streaming. A
+schema gets the smallest value that it accepts, with the last message in each string.
+"""
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Final
+
+from llmos_api.types import ChatMessage
+from llmos_engine.backends.base import BackendOptions, Progress, Prompt, Sampling, Step
+from llmos_engine.models import ModelFile
+
+CONTEXT: Final = 4096
+PROMPT_BATCH: Final = 256
+
+
+class EchoModel:
+    """A model whose tokens are the bytes of the text."""
+
+    def __init__(self, context: int) -> None:
+        self.context = context
+        self._last = ""
+
+    def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
+        """Return the bytes of all messages."""
+        self._last = messages[-1].text
+        return Prompt(b"\n".join(message.text.encode() for message in messages))
+
+    def generate(self, tokens: Sequence[int], sampling: Sampling) -> Generator[Step]:
+        """Yield the last message, a byte a token."""
+        for _ in range(0, len(tokens), PROMPT_BATCH):
+            yield Step(b"", 0)
+        answer = self._last
+        if sampling.constraint is not None:
+            schema = sampling.constraint.schema
+            answer = json.dumps(_smallest(schema, schema, answer), ensure_ascii=False)
+        for byte in answer.encode():
+            yield Step(bytes([byte]), 1)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class EchoBackend:
+    """Loads any sound GGUF file without looking at its weights."""
+
+    def __init__(self, options: BackendOptions) -> None:
+        self._context = options.context or CONTEXT
+
+    def load(self, file: ModelFile, progress: Progress) -> EchoModel:
+        """Take the file as loaded."""
+        del file
+        progress(1.0)
+        return EchoModel(self._context)
+
+
+def _smallest(schema: Any, root: Mapping[str, Any], text: str) -> object:
+    """Return the smallest value that the schema accepts."""
+    if schema is True:
+        return text
+    if "$ref" in schema:
+        target: Any = root
+        for part in schema["$ref"].split("/")[1:]:
+            target = target[part]
+        return _smallest(target, root, text)
+    if "anyOf" in schema:
+        return _smallest(schema["anyOf"][0], root, text)
+    for keyword, values in (("const", [schema.get("const")]), ("enum", schema.get("enum"))):
+        if keyword in schema:
+            return values[0]
+    kinds = schema.get("type", "object" if "properties" in schema else "string")
+    return _of_type(kinds[0] if isinstance(kinds, list) else kinds, schema, root, text)
+
+
+def _of_type(kind: str, schema: Any, root: Mapping[str, Any], text: str) -> object:
+    match kind:
+        case "object":
+            properties = schema.get("properties", {})
+            names = schema.get("required", [])
+            return {name: _smallest(properties.get(name, True), root, text) for name in names}
+        case "array":
+            least = schema.get("minItems", 0)
+            return [_smallest(schema.get("items", True), root, text) for _ in range(least)]
+        case "string":
+            return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+    return {"boolean": True, "null": None}.get(kind, 0)

@@ -1,0 +1,128 @@
+"""Chooses the next token, inside a grammar when there is one."""
+
+import ctypes
+import math
+import secrets
+from types import TracebackType
+from typing import Any, Final, Self
+
+from llmos_engine.backends.base import Sampling
+from llmos_engine.backends.llama_vocab import Vocab
+from llmos_engine.errors import InvalidRequest
+
+RANDOM_SEED: Final = 0xFFFFFFFF
+"""llama.cpp takes this one as "choose a seed yourself"."""
+
+
+class Sampler:
+    """The sampler of one answer; frees its C side when the ``with`` block ends.
+
+    A grammar is only asked about the token that was chosen without it, and applied to the
+    whole vocabulary when it rejects that one: milliseconds, against microseconds.
+
+    Nothing is ever given to ``llama_sampler_accept`` that the grammar has not approved:
+    there it would be a C++ exception, and the end of the process.
+    """
+
+    def __init__(self, lib: Any, vocab: Vocab, sampling: Sampling) -> None:
+        self._lib = lib
+        self._vocab = vocab
+        self._chain = self._make_chain(sampling)
+        self._grammar = None
+        self._candidates = (lib.llama_token_data * vocab.size)()
+        self._view = memoryview(self._candidates).cast("B").cast("f")
+        if sampling.constraint is not None:
+            grammar = sampling.constraint.grammar.encode()
+            self._grammar = lib.llama_sampler_init_grammar(vocab.pointer, grammar, b"root")
+            if not self._grammar:
+                self.close()
+                raise InvalidRequest(
+                    "the schema cannot be followed: a part of it refers to nothing but itself",
+                    param="response_format",
+                    code="unsupported_schema",
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the C side."""
+        chain, self._chain = self._chain, None
+        grammar, self._grammar = self._grammar, None
+        for sampler in (chain, grammar):
+            if sampler:
+                self._lib.llama_sampler_free(sampler)
+
+    def next(self, context: Any) -> int | None:
+        """Return the token that follows the last logits of ``context``; None at the end.
+
+        Raises :class:`~llmos_engine.errors.InvalidRequest` when the grammar allows no token
+        of this vocabulary.
+        """
+        token = self._choose(context, constrained=False)
+        if self._grammar is not None and not self._fits(token):
+            token = self._choose(context, constrained=True)
+            if not self._fits(token):
+                raise InvalidRequest(
+                    "the model has no token with which the answer could go on in this format",
+                    param="response_format",
+                    code="format_impossible",
+                )
+        if token in self._vocab.ends:
+            return None
+        if self._grammar is not None:
+            self._lib.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def _choose(self, context: Any, *, constrained: bool) -> int:
+        lib, size = self._lib, self._vocab.size
+        logits = lib.llama_get_logits_ith(context, -1)
+        row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * size)).contents
+        # The chain sorts and shortens the candidates in place: begin anew each time.
+        ctypes.memmove(self._candidates, self._vocab.candidates, len(self._vocab.candidates))
+        self._view[1::3] = memoryview(row).cast("B").cast("f")
+        array = lib.llama_token_data_array(self._candidates, size, -1, False)
+        if constrained:
+            for token in self._vocab.hidden - self._vocab.ends:
+                self._candidates[token].logit = -math.inf
+            lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        # The chain may point `data` at memory of its own.
+        return int(array.data[max(array.selected, 0)].id)
+
+    def _fits(self, token: int) -> bool:
+        """Whether the grammar allows this token next.
+
+        A control token has a text for the grammar, ``<|x|>``, and none in the answer.
+        """
+        if token in self._vocab.hidden and token not in self._vocab.ends:
+            return False
+        lib = self._lib
+        one = lib.llama_token_data(token, 1.0, 0.0)
+        array = lib.llama_token_data_array(ctypes.pointer(one), 1, -1, False)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        return not math.isinf(one.logit)
+
+    def _make_chain(self, sampling: Sampling) -> Any:
+        lib = self._lib
+        params = lib.llama_sampler_chain_default_params()
+        params.no_perf = True
+        chain = lib.llama_sampler_chain_init(params)
+        if sampling.temperature <= 0:
+            lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
+            return chain
+        if sampling.top_k > 0:
+            lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_k(sampling.top_k))
+        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_p(sampling.top_p, 1))
+        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_temp(sampling.temperature))
+        seed = secrets.randbelow(RANDOM_SEED) if sampling.seed is None else sampling.seed
+        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_dist(seed % RANDOM_SEED))
+        return chain

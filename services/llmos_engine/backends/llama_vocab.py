@@ -1,0 +1,67 @@
+"""A model's vocabulary: text to tokens and back."""
+
+import ctypes
+import struct
+from typing import Any, Final
+
+HIDDEN_ATTRIBUTES: Final = 1 << 0 | 1 << 3
+"""``LLAMA_TOKEN_ATTR_UNKNOWN`` and ``_CONTROL``: tokens that stand for no text."""
+
+
+class Vocab:
+    """The vocabulary of one loaded model, read once."""
+
+    def __init__(self, lib: Any, vocab: Any) -> None:
+        self._lib = lib
+        self.pointer = vocab
+        self.size = int(lib.llama_vocab_n_tokens(vocab))
+        self.bos = int(lib.llama_vocab_bos(vocab))
+        self.eos = int(lib.llama_vocab_eos(vocab))
+        self._adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos >= 0
+        self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(vocab, t))
+        self.hidden = frozenset(
+            t for t in range(self.size) if lib.llama_vocab_get_attr(vocab, t) & HIDDEN_ATTRIBUTES
+        )
+        self.longest = max(len(lib.llama_vocab_get_text(vocab, t)) for t in range(self.size))
+        # An array of llama_token_data (id, logit, p) with every token in it: what a sampler
+        # begins with. Made once, because it takes long in Python.
+        self.candidates = b"".join(struct.pack("iff", token, 0, 0) for token in range(self.size))
+        self._buffer = ctypes.create_string_buffer(256)
+
+    @property
+    def hidden_texts(self) -> list[str]:
+        """How the hidden tokens are written where they are read as such."""
+        return [self.text(token) for token in self.hidden]
+
+    def text(self, token: int) -> str:
+        """Return a token as the vocabulary writes it; empty for the token -1, "none"."""
+        if token < 0:
+            return ""
+        raw: bytes = self._lib.llama_vocab_get_text(self.pointer, token)
+        return raw.decode(errors="replace")
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes that a token adds to an answer; none for a hidden token."""
+        lib, vocab = self._lib, self.pointer
+        size = lib.llama_token_to_piece(vocab, token, self._buffer, len(self._buffer), 0, False)
+        if size < 0:
+            self._buffer = ctypes.create_string_buffer(-size)
+            size = lib.llama_token_to_piece(vocab, token, self._buffer, -size, 0, False)
+        return self._buffer.raw[:size]
+
+    def tokenize(self, text: bytes) -> list[int]:
+        """Cut a prompt into tokens; control tokens are read as such."""
+        room = len(text) + 8
+        tokens = (ctypes.c_int32 * room)()
+        count = self._lib.llama_tokenize(self.pointer, text, len(text), tokens, room, False, True)
+        if count < 0:
+            tokens = (ctypes.c_int32 * -count)()
+            count = self._lib.llama_tokenize(
+                self.pointer, text, len(text), tokens, -count, False, True
+            )
+        # llama.cpp would add the end of sequence too, for models that are so configured:
+        # in the middle of a conversation that is wrong. Many templates write the beginning.
+        found = list(tokens[: max(count, 0)])
+        if self._adds_bos and found[:1] != [self.bos]:
+            found.insert(0, self.bos)
+        return found

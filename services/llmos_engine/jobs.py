@@ -1,0 +1,119 @@
+"""Requests on their way to the decode thread, and what comes back."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from llmos_api.types import ChatMessage, FinishReason, Usage
+from llmos_engine.backends.base import Sampling
+from llmos_engine.errors import NotReady, QueueFull, Refused
+from llmos_engine.models import ModelFile
+
+RETRY_AFTER: Final = 5
+"""Seconds after which a client may ask again when the queue was full."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of the answer."""
+
+    reason: FinishReason
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Failed:
+    """There is no answer, or no more of it."""
+
+    error: Refused
+
+
+Event = Text | Finished | Failed
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked, checked as far as it can be without the model."""
+
+    model: ModelFile
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    stops: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass
+class Job:
+    """One request. ``emit`` is called on the decode thread and must not block."""
+
+    work: Work
+    emit: Callable[[Event], None]
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Stop the work on it, from any thread: nobody waits for the answer."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancelled.is_set()
+
+
+class JobQueue:
+    """First in, first out, with an end to its patience. Safe to use from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._jobs: deque[Job] = deque()
+        self._condition = threading.Condition()
+        self._closed = False
+
+    def put(self, job: Job) -> None:
+        """Add a job.
+
+        Raises :class:`~llmos_engine.errors.QueueFull`, or
+        :class:`~llmos_engine.errors.NotReady` once the queue is closed.
+        """
+        with self._condition:
+            if self._closed:
+                raise NotReady("the engine is stopping", code="stopping")
+            # Those whose clients have gone do not count, and do not wait any longer.
+            self._jobs = deque(waiting for waiting in self._jobs if not waiting.cancelled)
+            if len(self._jobs) >= self._limit:
+                raise QueueFull(len(self._jobs), retry_after=RETRY_AFTER)
+            self._jobs.append(job)
+            self._condition.notify()
+
+    def get(self, timeout: float) -> Job | None:
+        """Wait for the next job; None after ``timeout`` seconds, or when closed and empty."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._jobs or self._closed, timeout)
+            return self._jobs.popleft() if self._jobs else None
+
+    def close(self) -> None:
+        """Take no more jobs; those that wait can still be had."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def clear(self) -> list[Job]:
+        """Take all that wait."""
+        with self._condition:
+            jobs, self._jobs = list(self._jobs), deque()
+            return jobs
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is closed and empty."""
+        with self._condition:
+            return self._closed and not self._jobs
