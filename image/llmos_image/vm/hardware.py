@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmos_image.errors import HostError, UserError
 from llmos_image.vm.credentials import Credential
+from llmos_image.vm.disk import quoted
 from llmos_image.vm.kvm import Accelerator
 from llmos_image.vm.toolbox import Toolbox
 
@@ -39,26 +40,6 @@ class Network(StrEnum):
                 return ["-netdev", "user,id=net,restrict=on", *card]
             case Network.USER:
                 return ["-netdev", "user,id=net", *card]
-
-
-class DiskFormat(StrEnum):
-    """How an artifact's bytes are laid out."""
-
-    RAW = "raw"
-    QCOW2 = "qcow2"
-
-    @classmethod
-    def of(cls, artifact: Path) -> "DiskFormat":
-        """By the file's suffix; what has none of its own is a raw disk.
-
-        Raises:
-            UserError: the file is not there, or is compressed.
-        """
-        if not artifact.is_file():
-            raise UserError(f"{artifact}: no such disk image", hint="Build one: ./build.sh build")
-        if artifact.suffix in {".zst", ".xz", ".gz"}:
-            raise UserError(f"{artifact}: is compressed", hint="Decompress it first.")
-        return cls.QCOW2 if artifact.suffix == ".qcow2" else cls.RAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +102,6 @@ class Firmware:
         ]
 
 
-def disk_arguments(overlay: Path) -> list[str]:
-    """The disk: a qcow2 overlay that is thrown away, hence no flushing."""
-    return [
-        *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,file={quoted(overlay)}"),
-        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
-    ]
-
-
 def credential_arguments(credentials: Sequence[Credential]) -> list[str]:
     """System credentials, handed over in SMBIOS strings of type 11."""
     return [
@@ -136,8 +109,3 @@ def credential_arguments(credentials: Sequence[Credential]) -> list[str]:
         for credential in credentials
         for part in ("-smbios", f"type=11,value={credential.smbios()}")
     ]
-
-
-def quoted(path: Path) -> str:
-    """``path`` as a value in a list of QEMU options, where a comma ends a value."""
-    return str(path).replace(",", ",,")

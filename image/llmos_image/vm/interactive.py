@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llmos_image.errors import HostError, Interrupted
+from llmos_image.vm.disk import disk_arguments, make_overlay
 from llmos_image.vm.errors import MachineDied
-from llmos_image.vm.hardware import Firmware, Hardware, disk_arguments
+from llmos_image.vm.hardware import Firmware, Hardware
 from llmos_image.vm.kvm import Accelerator, Choice, best_accelerator
-from llmos_image.vm.machine import make_overlay
 from llmos_image.vm.process import never_outlives_us
 from llmos_image.vm.toolbox import Toolbox
 

@@ -22,20 +22,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from llmos_image import run
 from llmos_image.vm import guest as guest_shell
 from llmos_image.vm.credentials import Credential
 from llmos_image.vm.deadline import Deadline
+from llmos_image.vm.disk import disk_arguments, make_overlay
 from llmos_image.vm.errors import DeadlinePassed, MachineError
 from llmos_image.vm.font import ConsoleFont
 from llmos_image.vm.guest import GuestShell
-from llmos_image.vm.hardware import (
-    DiskFormat,
-    Firmware,
-    Hardware,
-    credential_arguments,
-    disk_arguments,
-)
+from llmos_image.vm.hardware import Firmware, Hardware, credential_arguments
 from llmos_image.vm.keyboard import Chord, chord, chords
 from llmos_image.vm.kvm import Choice, best_accelerator
 from llmos_image.vm.process import QemuProcess, never_outlives_us
@@ -167,6 +161,11 @@ class Machine:
         """Whether QEMU is."""
         return self._process.status is None
 
+    @property
+    def process_id(self) -> int:
+        """QEMU's."""
+        return self._process.pid
+
     def wait_for_shutdown(self, seconds: float = _SECONDS) -> None:
         """Wait until the guest has powered itself off.
 
@@ -243,22 +242,6 @@ class Machine:
     def _strike(self, keys: Chord) -> None:
         self.qmp.send_keys(keys, hold_ms=int(_KEY_SECONDS * 1000))
         time.sleep(2 * _KEY_SECONDS)
-
-
-def make_overlay(
-    artifact: Path, folder: Path, toolbox: Toolbox, *, size: str | None = None
-) -> Path:
-    """A disk in ``folder`` that reads as ``artifact`` and takes the writes itself.
-
-    ``size``, as ``qemu-img`` spells it (``8G``), makes the disk larger than the artifact.
-    """
-    overlay = folder / "disk.qcow2"
-    command = ["qemu-img", "create", "-q", "-f", "qcow2"]
-    command += ["-b", str(artifact), "-F", DiskFormat.of(artifact), str(overlay)]
-    command += [size] if size else []
-    argv = toolbox.argv(command, binds=[folder], ro_binds=[artifact])
-    run.output(argv)
-    return overlay
 
 
 def _is_on(pattern: re.Pattern[str], rows: Sequence[str]) -> bool:

@@ -36,6 +36,11 @@ class QemuProcess:
                 ) from None
 
     @property
+    def pid(self) -> int:
+        """Its process id, which is also its process group's."""
+        return self._process.pid
+
+    @property
     def status(self) -> int | None:
         """Its exit status; none while it runs."""
         return self._process.poll()
@@ -64,7 +69,7 @@ class QemuProcess:
             if self.status is not None:
                 return
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+                os.killpg(self.pid, number)
             self.wait(patience)
 
 

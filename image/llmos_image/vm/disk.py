@@ -1,0 +1,57 @@
+"""The guest's disk: an overlay that reads as the artifact and takes the writes itself."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from llmos_image import run
+from llmos_image.errors import UserError
+from llmos_image.vm.toolbox import Toolbox
+
+
+class DiskFormat(StrEnum):
+    """How an artifact's bytes are laid out."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+    @classmethod
+    def of(cls, artifact: Path) -> "DiskFormat":
+        """By the file's suffix; what has none of its own is a raw disk.
+
+        Raises:
+            UserError: the file is not there, or is compressed.
+        """
+        if not artifact.is_file():
+            raise UserError(f"{artifact}: no such disk image", hint="Build one: ./build.sh")
+        if artifact.suffix in {".zst", ".xz", ".gz"}:
+            raise UserError(f"{artifact}: is compressed", hint="Decompress it first.")
+        return cls.QCOW2 if artifact.suffix == ".qcow2" else cls.RAW
+
+
+def make_overlay(
+    artifact: Path, folder: Path, toolbox: Toolbox, *, size: str | None = None
+) -> Path:
+    """Make a disk over ``artifact`` in ``folder``; the artifact itself is only ever read.
+
+    ``size``, as ``qemu-img`` spells it (``8G``), makes the disk larger than the artifact.
+    """
+    disk_format = DiskFormat.of(artifact)
+    overlay = folder / "disk.qcow2"
+    command = ["qemu-img", "create", "-q", "-f", "qcow2"]
+    command += ["-b", str(artifact), "-F", disk_format, str(overlay)]
+    command += [size] if size else []
+    run.output(toolbox.argv(command, binds=[folder], ro_binds=[artifact]))
+    return overlay
+
+
+def disk_arguments(overlay: Path) -> list[str]:
+    """QEMU's options for the disk. It is thrown away, hence no flushing."""
+    return [
+        *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,file={quoted(overlay)}"),
+        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+    ]
+
+
+def quoted(path: Path) -> str:
+    """``path`` as a value in a list of QEMU options, where a comma ends a value."""
+    return str(path).replace(",", ",,")

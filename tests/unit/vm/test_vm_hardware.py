@@ -1,0 +1,88 @@
+"""The options QEMU gets, and what is refused before it starts."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from llmos_image.errors import HostError, UserError
+from llmos_image.vm.credentials import Credential
+from llmos_image.vm.disk import DiskFormat, disk_arguments, make_overlay
+from llmos_image.vm.hardware import Firmware, Hardware, Network, credential_arguments
+from llmos_image.vm.kvm import Accelerator
+
+from .conftest import ScriptedToolbox
+
+
+def test_emulation_uses_a_thread_for_each_cpu() -> None:
+    options = " ".join(Hardware(cpus=3).arguments(Accelerator.TCG))
+    assert "-accel tcg,thread=multi -cpu max" in options
+    assert "-smp 3 -m 2G" in options
+
+
+@pytest.mark.parametrize("memory", ["", "2", "2GB", "0G", "-1G", "2G,maxmem=9G"])
+def test_memory_that_is_not_a_size_is_refused(memory: str) -> None:
+    with pytest.raises(UserError, match="such as 2G"):
+        Hardware(memory=memory)
+
+
+def test_no_cpu_is_too_few() -> None:
+    with pytest.raises(UserError, match="1 or more"):
+        Hardware(cpus=0)
+
+
+def test_an_isolated_network_reaches_nothing_beyond_the_guest() -> None:
+    assert "restrict=on" in " ".join(Network.ISOLATED.arguments())
+    assert "restrict" not in " ".join(Network.USER.arguments())
+
+
+def test_the_firmware_is_found_in_the_toolbox(toolbox: ScriptedToolbox) -> None:
+    firmware = Firmware.find(toolbox)
+    assert firmware.variables.read_bytes() == b"firmware"
+
+
+def test_a_toolbox_without_firmware_says_what_to_install(toolbox: ScriptedToolbox) -> None:
+    (toolbox.root / "usr/share/OVMF/OVMF_VARS_4M.fd").unlink()
+    with pytest.raises(HostError) as caught:
+        Firmware.find(toolbox)
+    assert "ovmf" in str(caught.value)
+
+
+def test_a_comma_in_a_path_does_not_end_the_option() -> None:
+    assert "file=/tmp/a,,b/disk.qcow2" in " ".join(disk_arguments(Path("/tmp/a,b/disk.qcow2")))
+
+
+def test_a_credential_survives_its_journey_through_an_option() -> None:
+    options = credential_arguments([Credential("name", b"one,two=three\n")])
+    assert options[0] == "-smbios"
+    value = options[1].partition("name=")[2]
+    assert "," not in value
+    assert base64.b64decode(value) == b"one,two=three\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.raw", "raw"), ("a.img", "raw"), ("a.qcow2", "qcow2")]
+)
+def test_the_suffix_says_how_a_disk_is_laid_out(tmp_path: Path, name: str, expected: str) -> None:
+    (tmp_path / name).touch()
+    assert DiskFormat.of(tmp_path / name) == expected
+
+
+def test_a_missing_artifact_is_the_persons_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such disk image"):
+        DiskFormat.of(tmp_path / "none.raw")
+
+
+def test_a_compressed_artifact_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.raw.zst").touch()
+    with pytest.raises(UserError, match="compressed"):
+        DiskFormat.of(tmp_path / "a.raw.zst")
+
+
+def test_the_disk_may_be_larger_than_the_artifact(toolbox: ScriptedToolbox, tmp_path: Path) -> None:
+    toolbox.program("qemu-img", f'echo "$@" > {tmp_path}/called')
+    artifact = tmp_path / "a.raw"
+    artifact.touch()
+    make_overlay(artifact, tmp_path, toolbox, size="8G")
+    called = (tmp_path / "called").read_text()
+    assert called == f"create -q -f qcow2 -b {artifact} -F raw {tmp_path}/disk.qcow2 8G\n"
