@@ -23,7 +23,8 @@ from llmos_image.spec import ImageSpec, missing_files
 from llmos_image.tools import ToolsTree, check_privileges, tools_tree
 from llmos_image.wheel import LlamaWheel, digest_of, llama_wheel
 
-PHASES = 6
+GROUND_PHASES = 3
+PHASES = GROUND_PHASES + 3
 _MIN_FREE_MIB = 6000
 
 

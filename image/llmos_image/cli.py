@@ -10,18 +10,17 @@ from typing import Any, NoReturn
 
 import click
 
-from llmos_image import artifacts, vm_command
+from llmos_image import artifacts, local, vm_command
 from llmos_image.archive import host_archive
 from llmos_image.artifacts import Artifact
 from llmos_image.build import PHASES, build
 from llmos_image.cache import Cache, default_root
 from llmos_image.errors import ImageError, Interrupted, SpecError, UserError
+from llmos_image.places import SOURCE, SPECS, spec_path
 from llmos_image.progress import reporter
 from llmos_image.render import packages_of, render
 from llmos_image.spec import ImageSpec, load, missing_files
 
-SOURCE = Path(__file__).resolve().parent.parent.parent
-SPECS = SOURCE / "image" / "specs"
 KINDS = ("tools", "wheel-tree", "wheel", "runtime", "layers", "packages", "ggml-version", "work")
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
@@ -70,7 +69,7 @@ def check(spec: str, as_json: bool) -> None:
     Example:
       llmos-image check image/specs/vm.toml
     """
-    path = _spec_path(spec)
+    path = spec_path(spec)
     try:
         found = load(path)
         if faults := missing_files(found):
@@ -101,7 +100,7 @@ def render_command(spec: str, out: Path | None, as_json: bool) -> None:
       llmos-image render vm
       llmos-image render vm --out /tmp/tree && mkosi -C /tmp/tree summary
     """
-    tree = render(_resolved(_spec_path(spec)))
+    tree = render(_resolved(spec_path(spec)))
     if out is not None:
         if out.exists() and any(out.iterdir()):
             raise UserError(f"{out}: not empty", hint="Name a new or an empty folder.")
@@ -127,7 +126,7 @@ def build_command(spec: str, out: Path, as_json: bool) -> None:
       llmos-image build default
       llmos-image build my.toml --out /srv/images
     """
-    path = _spec_path(spec)
+    path = spec_path(spec)
     report = reporter(PHASES)
     artifact = build(
         _resolved(path),
@@ -209,6 +208,7 @@ def clean(kinds: tuple[str, ...], as_json: bool) -> None:
 
 
 cli.add_command(vm_command.vm)
+cli.add_command(local.try_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -244,13 +244,6 @@ def _complain(error: ImageError) -> int:
 
 def _as_interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _spec_path(given: str) -> Path:
-    named = SPECS / f"{given}.toml"
-    return (
-        named if "/" not in given and not Path(given).exists() and named.exists() else Path(given)
-    )
 
 
 def _resolved(path: Path) -> ImageSpec:

@@ -20,7 +20,7 @@ def stage(payload: Path, overlays: Sequence[Path], models: Sequence[ModelFile]) 
         shutil.copytree(overlay, payload, symlinks=True, dirs_exist_ok=True)
     normalize_modes(payload)
     if models:
-        _stage_models(payload / MODELS, models)
+        stage_models(payload / MODELS, models)
 
 
 def normalize_modes(tree: Path) -> None:
@@ -31,7 +31,8 @@ def normalize_modes(tree: Path) -> None:
             path.chmod(0o755 if runs else 0o644)
 
 
-def _stage_models(folder: Path, models: Sequence[ModelFile]) -> None:
+def stage_models(folder: Path, models: Sequence[ModelFile]) -> None:
+    """Copy ``models`` into the new ``folder``, with ``default.gguf`` naming the default one."""
     folder.mkdir(parents=True)
     for model in models:
         shutil.copyfile(model.path, folder / model.target_name)

@@ -34,24 +34,17 @@ class Runtime:
     tools: ToolsTree
     tree: Path
 
-    def argv(
-        self, command: Sequence[str], *, binds: Sequence[Path] = (), source: Path | None = None
-    ) -> list[str]:
+    def argv(self, command: Sequence[str], *, code: Path, binds: Sequence[Path] = ()) -> list[str]:
         """The command line that runs ``command`` as on the target, but on this machine.
 
-        ``source`` is a checkout whose packages are used instead of an installed wheel.
+        ``code`` is where :func:`install_code` put our own packages.
         """
-        env = {"PATH": f"{VENV}/bin:/usr/bin", "HOME": "/tmp"}  # noqa: S108
-        if source is not None:
-            env["PYTHONPATH"] = f"{source}:{source / 'services'}"
-            env["PYTHONDONTWRITEBYTECODE"] = "1"
-        return self.tools.sandbox_for(self.tree).argv(
+        argv = self.tools.sandbox_for(self.tree).argv(
             command,
             binds=binds,
-            ro_binds=[source] if source else [],
-            mounts={self.layer: VENV},
-            env=env,
+            env={"PATH": f"{VENV}/bin:/usr/bin", "HOME": "/tmp"},  # noqa: S108
         )
+        return _with_venv(argv, lower=[code / VENV.lstrip("/"), self.layer])
 
 
 def runtime_layer(cache: Cache, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> Runtime:
@@ -93,15 +86,7 @@ def install_code(runtime: Runtime, wheel: Path, payload: Path, work: Path, log: 
         f"cd {VENV}/{_SITE} && {_COMPILE} llmos_*"
     )
     argv = runtime.tools.sandbox_for(runtime.tree).argv(["sh", "-c", script], ro_binds=[wheel])
-    at = argv.index("--")
-    # Options after the read-only /usr: mount points are made in the order of the options.
-    argv[at:at] = [
-        *("--overlay-lowerdir", str(runtime.layer)),
-        *("--overlay-upperdir", str(upper)),
-        *("--overlay-workdir", str(overlay_work)),
-        *("--overlay", VENV),
-        *(["--become-root"] if os.geteuid() != 0 else []),
-    ]
+    argv = _with_venv(argv, lower=[runtime.layer], upper=upper, work=overlay_work)
     run(argv, log=log)
     remove_tree(overlay_work)
     _drop_whiteouts(upper)
@@ -141,6 +126,19 @@ def _install(layer: Path, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> None
     )
     run(argv, log=log)
     shutil.rmtree(wheels)
+
+
+def _with_venv(
+    argv: list[str], *, lower: Sequence[Path], upper: Path | None = None, work: Path | None = None
+) -> list[str]:
+    """``argv`` of a sandbox with the layers, topmost first, mounted as the venv."""
+    options = [part for layer in reversed(lower) for part in ("--overlay-lowerdir", str(layer))]
+    if upper is not None and work is not None:
+        options += ["--overlay-upperdir", str(upper), "--overlay-workdir", str(work)]
+    options += ["--overlay", VENV]
+    # Mounts are made in the order of the options: this one after the read-only /usr.
+    at = argv.index("--")
+    return [*argv[:at], *options, *(["--become-root"] if os.geteuid() != 0 else []), *argv[at:]]
 
 
 def _next_name(text: str, start: int) -> int:
