@@ -1,7 +1,7 @@
 """The client: HTTP/1.1 over the engine's UNIX socket."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -110,11 +110,11 @@ class EngineClient:
             )
         return _answer(response, ChatCompletion)
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Yield the answer as it is made.
 
-        Closing the iterator, or cancelling the task that waits on it, closes the
-        connection, and the engine stops within one token. Raises
+        Closing the iterator (``contextlib.aclosing``), or cancelling the task that waits on
+        it, closes the connection, and the engine stops within one token. Raises
         :class:`~llmos_api.errors.StreamBroken` when the answer ends before its end.
         """
         request = msgspec.structs.replace(request, stream=True)
