@@ -70,6 +70,6 @@ def _deb822(stanza: str) -> Iterator[_Source]:
 
 def _one_line(text: str) -> Iterator[_Source]:
     for match in re.finditer(
-        r"(?m)^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)((?:\s+\S+)*)\s*$", text
+        r"(?m)^[ \t]*deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)[ \t]+(\S+)((?:[ \t]+\S+)*)[ \t]*$", text
     ):
         yield _Source(match[1].rstrip("/"), match[2], frozenset(match[3].split()))

@@ -81,9 +81,9 @@ def try_command(spec: str) -> None:
     with tempfile.TemporaryDirectory(prefix="llmos-try-") as name:
         folder = Path(name)
         home = folder / "home"
-        for path, text in _SAMPLES.items():
-            (home / path).parent.mkdir(parents=True, exist_ok=True)
-            (home / path).write_text(text)
+        for sample, text in _SAMPLES.items():
+            (home / sample).parent.mkdir(parents=True, exist_ok=True)
+            (home / sample).write_text(text)
         payload.stage_models(folder / "models", loaded.models)
         with (
             engine_command(ground, SOURCE, binds=[folder], log=log) as command,

@@ -121,16 +121,21 @@ def _child(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that still runs, and whatever it started."""
+    if process.poll() is not None:
+        return
     for number, patience in (
         (signal.SIGINT, _GRACE_SECONDS),
         (signal.SIGTERM, 5.0),
         (signal.SIGKILL, 5.0),
     ):
-        if process.poll() is not None:
-            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             if process.stdout is not None:
                 process.stdout.close()
             process.wait(patience)
+            break
+    # Its children may ignore what it obeyed: a shell's background jobs ignore SIGINT.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

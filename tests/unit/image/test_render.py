@@ -1,0 +1,116 @@
+"""Spec to mkosi tree: golden files, and what they must hold."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from llmos_image.archive import Archive
+from llmos_image.errors import UserError
+from llmos_image.render import RenderedTree, packages_of, render
+from llmos_image.spec import ImageSpec, parse
+
+GOLDEN = Path(__file__).with_name("golden")
+ARCHIVE = Archive("http://mirror.example/debian", "http://mirror.example/debian-security")
+
+SPECS = {
+    "least": '[image]\nid = "least"\nversion = "1"\n',
+    "full": """
+[image]
+id = "full"
+version = "2.1~rc1"
+kernel = "cloud"
+[debian]
+components = ["main", "non-free-firmware"]
+packages = ["vim", "amd64-microcode"]
+[system]
+hostname = "box"
+locale = "de_DE.UTF-8"
+keymap = "de"
+timezone = "Europe/Berlin"
+[[users]]
+name = "ann"
+full_name = "Ann O'Neil; $(reboot)"
+password_hash = "$y$j9T$abc$def"
+groups = ["sudo"]
+sudo = "password"
+[[users]]
+name = "bob"
+sudo = "nopasswd"
+shell = "/bin/bash"
+[login]
+autologin = "ann"
+[console]
+serial = ["ttyS0", "ttyS1"]
+quiet = false
+kernel_arguments = ["nomodeset"]
+[disk]
+esp = "1G"
+root = "8G"
+""",
+}
+
+
+def spec_of(name: str) -> ImageSpec:
+    return parse(SPECS[name], path=Path(f"{name}.toml")).with_archive(ARCHIVE)
+
+
+def as_text(tree: RenderedTree) -> str:
+    return "".join(
+        f"=== {path} {file.mode:o}\n{file.text}" for path, file in sorted(tree.files.items())
+    )
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_spec_renders_as_its_golden_file(name: str) -> None:
+    golden = GOLDEN / f"{name}.txt"
+    text = as_text(render(spec_of(name)))
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text(), "UPDATE_GOLDEN=1 renews the file: read the diff"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_rendering_is_a_function_of_the_spec(name: str) -> None:
+    assert render(spec_of(name)) == render(spec_of(name))
+
+
+def test_packages_stand_one_on_a_line() -> None:
+    conf = render(spec_of("full")).files[PurePosixPath("mkosi.conf")].text
+    block = conf.split("Packages=\n")[1].split("WithDocs")[0]
+    assert [line.strip() for line in block.strip().splitlines()] == list(
+        packages_of(spec_of("full"))
+    )
+
+
+def test_a_name_cannot_break_out_of_the_script() -> None:
+    script = render(spec_of("full")).files[PurePosixPath("mkosi.postinst.chroot")].text
+    assert "--comment 'Ann O'\"'\"'Neil; $(reboot)'" in script
+
+
+def test_nobody_is_logged_in_unless_the_spec_says_so() -> None:
+    assert not [path for path in render(spec_of("least")).files if "getty" in str(path)]
+
+
+def test_backports_give_ggml_and_nothing_else() -> None:
+    files = render(spec_of("least")).files
+    assert (
+        "Pin-Priority: -1"
+        in files[PurePosixPath("mkosi.sandbox/etc/apt/preferences.d/llmos.pref")].text
+    )
+
+
+def test_a_spec_without_a_mirror_is_refused() -> None:
+    with pytest.raises(UserError, match=r"debian\.mirror"):
+        render(parse(SPECS["least"], path=Path("x")))
+
+
+def test_written_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        render(spec_of("full")).write(tmp_path / "tree")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "tree/mkosi.postinst.chroot").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "tree/mkosi.extra/usr").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "tree/mkosi.extra/etc/sudoers.d/llmos").stat().st_mode & 0o777 == 0o440
