@@ -25,6 +25,7 @@ class Key(StrEnum):
     BACKSPACE = "\x7f"
     CTRL_C = "\x03"
     CTRL_D = "\x04"
+    CTRL_L = "\x0c"
     UP = "\x1b[A"
     DOWN = "\x1b[B"
     F1 = "\x1b[11~"

@@ -1,0 +1,80 @@
+"""The image that VM tests boot, and what a person needs when one of them fails.
+
+The image is `$LLMOS_VM_IMAGE` (a disk), else the spec `vm` is built from this checkout, which
+takes little longer than a minute when only code has changed. Logs and screenshots go to
+build/test-results/.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from llmos_image.errors import ImageError
+from llmos_image.tools import Sandbox
+from llmos_image.vm.machine import Machine
+from llmos_image.vm_command import toolbox as make_toolbox
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_RESULTS = _ROOT / "build" / "test-results"
+_BUILD = "from llmos_image.cli import main; main()"
+
+
+@pytest.fixture(scope="session")
+def vm_image() -> Path:
+    """The disk to boot."""
+    if given := os.environ.get("LLMOS_VM_IMAGE"):
+        disk = Path(given).absolute()
+        assert disk.is_file(), f"LLMOS_VM_IMAGE: {disk}: no such file"
+        return disk
+    command = [sys.executable, "-c", _BUILD, "build", "vm", "--json"]
+    command += ["--out", str(_ROOT / "build")]
+    built = subprocess.run(command, cwd=_ROOT, check=False, stdout=subprocess.PIPE)
+    assert built.returncode == 0, "the image could not be built; the reason is on standard error"
+    return Path(json.loads(built.stdout)["artifact"])
+
+
+@pytest.fixture(scope="session")
+def toolbox() -> Sandbox:
+    """The tools tree with QEMU."""
+    return make_toolbox().sandbox
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> Path:
+    """The folder for a test file's logs and screenshots."""
+    folder = _RESULTS / Path(request.path).stem
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure: log, screenshot, what the terminal shows, and how to see it again."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        vm = item.funcargs.get("vm")
+        if isinstance(vm, Machine):
+            report.sections.append(("virtual machine", _evidence(vm, item)))
+    return report
+
+
+def _evidence(vm: Machine, item: pytest.Function) -> str:
+    lines = [f"serial log   {vm.serial.log}"]
+    try:
+        lines.append(f"screenshot   {vm.screenshot(f'failed-{item.name}')}")
+    except (ImageError, OSError) as error:
+        lines.append(f"screenshot   none: {error}")
+    lines += ["serial terminal:", *(f"  | {row}" for row in vm.serial.rows if row)]
+    test = item.nodeid.rpartition("::")[0]
+    lines += [
+        f"again        LLMOS_VM_IMAGE={vm.artifact} ./build.sh test {test}",
+        f"by hand      ./build.sh vm {vm.artifact}",
+    ]
+    return "\n".join(lines)
