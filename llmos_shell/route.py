@@ -1,6 +1,7 @@
 """Decides what a typed line is: a command for bash, or a request in plain words.
 
-`!line` is always a command and `?line` always a request. In between, a line is a command
+`!line` is always a command (`!!line` one that gets the whole terminal) and `?line` always a
+request. In between, a line is a command
 only when it plainly is one: its first word is a program *and* the rest looks like arguments.
 "find my big files" is a request although `find` is a program; `yes` after a plan is an
 answer that came late, never the program `yes`.
@@ -31,8 +32,8 @@ class Kind(Enum):
 
 _HINTS: Final = {
     Kind.NOTHING: "type a request or a command",
-    Kind.COMMAND: "Enter: run as a command",
-    Kind.REQUEST: "Enter: ask the model",
+    Kind.COMMAND: "a command: Enter runs it",
+    Kind.REQUEST: "a request: Enter asks the model",
     Kind.LEAVE: "Enter: leave",
     Kind.STRAY: "no question is open",
 }
@@ -44,6 +45,8 @@ class Route:
 
     kind: Kind
     text: str
+    whole_terminal: bool = False
+    """Whether the person asked for the real terminal: `!!line`."""
 
 
 class Surroundings(Protocol):
@@ -109,6 +112,9 @@ def route(line: str, around: Surroundings) -> Route:
     """Decide what ``line`` is."""
     text = line.strip()
     kind = Kind.REQUEST
+    if text.startswith("!!"):
+        text = text[2:].strip()
+        return Route(Kind.COMMAND if text else Kind.NOTHING, text, whole_terminal=True)
     match text[:1]:
         case "":
             return Route(Kind.NOTHING, "")
