@@ -42,7 +42,8 @@ BASE: Final = {
     # Lone surrogates are left out: \ud800 is JSON by its grammar and no text in Unicode.
     "char": (
         r'[^"\\\x00-\x1F\x7F] | "\\" ( ["\\/bfnrt] | '
-        r'"u" ( [0-9abcefABCEF] hex hex hex | [dD] [0-7] hex hex ) )'
+        r'"u" ( [0-9abcefABCEF] hex hex hex | [dD] [0-7] hex hex | '
+        r'[dD] [89abAB] hex hex "\\u" [dD] [cdefCDEF] hex hex ) )'
     ),
     "string": r'"\"" char* "\""',
     "integer": '"-"? ( "0" | [1-9] [0-9]{0,15} )',
