@@ -179,10 +179,19 @@ class Console(_Model):
     kernel_arguments: tuple[Word, ...] = ()
 
 
+def _fat32(size: int) -> int:
+    """Below this repart makes a FAT32 with so few clusters that firmware reads it as FAT16."""
+    if size < 300 * MIB:
+        raise ValueError(
+            f"{size // MIB}M is too small for firmware to read (accepted: 300M or more)"
+        )
+    return size
+
+
 class Disk(_Model):
     """Sizes of the partitions when built; the root grows to the disk at first boot."""
 
-    esp: Size = 512 * MIB
+    esp: Annotated[Size, AfterValidator(_fat32)] = 512 * MIB
     root: Size = 3 * 1024 * MIB
 
 

@@ -48,6 +48,7 @@ def test_the_specs_that_come_along_are_right(path: Path) -> None:
         ),
         ("[disk]\nroot = 5", 'disk.root: 5 is not a size (accepted: as in "512M", "2G")'),
         ('[disk]\nroot = "5"', "disk.root: '5' is not a size (accepted: a number with M, G or T"),
+        ('[disk]\nesp = "256M"', "disk.esp: 256M is too small for firmware to read"),
         ('[system]\nhostname = "-a"', "system.hostname: '-a' is not valid (accepted: letters"),
         ('[system]\nhostname = "10"', ""),
         ('[[users]]\nname = "Ann"', "users[0].name: 'Ann' is not valid (accepted: a lower-case"),
