@@ -9,9 +9,11 @@ The model answers with slots, and :func:`llmos_shell.filling.fill` puts the lite
 quoted for the place in which each one stands. The training data of the built-in model is made
 with this same module, so both sides see the same text.
 
-Besides slots the text may hold two more marks. A word that could be a name or a known word
-(a typing error, a capital in mid-sentence, hyphens) is given as both: ``<str1> ~ folder``.
-An unknown word beyond the fourth becomes ``<other>``.
+Besides slots the text may hold two more marks. A word that could be a name as well as a known
+word is given as both, ``<str1> ~ folder``: a known word that the model's list marks with ``+``,
+one with a capital in mid-sentence, a typing error, a name of known words with hyphens. After a
+path stands ``~ file`` or ``~ folder`` when its form tells. An unknown word beyond the fourth
+becomes ``<other>``.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from llmos_shell.wordforms import (
     counts_units,
     looks_like_glob,
     looks_like_path,
+    path_hint,
     trim,
 )
 
@@ -92,6 +95,7 @@ def encode(request: str, words: frozenset[str]) -> Slotted:
     """Replace the literals of ``request`` by slots.
 
     ``words`` are the (lower-case) words the model knows; they stay as they are, in lower case.
+    A word with ``+`` at its end is known too and given as slot and word.
     Punctuation between words is dropped.
     """
     encoder = _Encoder(tuple(_pieces(request)), words)
@@ -203,7 +207,7 @@ class _Encoder:
         elif plain in SLASHED_WORDS:
             for part in plain.split("/"):
                 self._word(part)
-        elif plain in self.words:
+        elif self._is_known(plain):
             self._known(text, plain, previous)
         elif host is not None:
             self._slot(Kind.HOST, host, text)
@@ -212,18 +216,21 @@ class _Encoder:
         elif looks_like_path(text, previous):
             home = re.sub(r"^\$(HOME|\{HOME\})(?=/|$)", "~", text)
             self._slot(Kind.PATH, home, text)
+            hint = path_hint(home)
+            if hint in self.words:
+                self._out.extend((_HINT, hint))
         else:
             self._unknown(text, plain)
         return 1
 
     def _known(self, text: str, plain: str, previous: str) -> None:
-        if previous in NAME_INTRODUCERS and plain not in NEVER_NAMES:
-            self._slot(Kind.STR, text)
-        elif self._at == self._lone_capital:
-            self._slot(Kind.STR, text)
-            self._out.extend((_HINT, plain))
-        else:
-            self._out.append(plain)
+        introduced = previous in NAME_INTRODUCERS and plain not in NEVER_NAMES
+        if introduced or self._at == self._lone_capital or plain not in self.words:
+            if self._slot(Kind.STR, text):
+                self._out.append(_HINT)
+            else:
+                self._out.pop()
+        self._out.append(plain)
 
     def _unknown(self, text: str, plain: str) -> None:
         stem, owner, _ = plain.rpartition("'s")
@@ -232,7 +239,7 @@ class _Encoder:
             return
         self._slot(Kind.STR, text)
         parts = plain.split("-")
-        if len(parts) > 1 and all(part in self.words for part in parts):
+        if len(parts) > 1 and all(map(self._is_known, parts)):
             self._out.extend((_HINT, *parts))
         elif len(plain) >= _MIN_TYPO_LENGTH and plain.isalpha():
             meant = _near(plain, self.words)
@@ -242,17 +249,19 @@ class _Encoder:
     def _word(self, word: str) -> None:
         self._out.append(word if word in self.words else OTHER)
 
-    def _slot(self, kind: Kind, value: str, typed: str | None = None) -> None:
+    def _slot(self, kind: Kind, value: str, typed: str | None = None) -> bool:
+        """Put a slot; False when there are no more of this kind."""
         name = self._slots.get((kind, value))
         if name is None:
             number = 1 + sum(1 for known, _ in self._slots if known is kind)
             if number > SLOTS_OF_A_KIND:
                 self._out.append(OTHER)
-                return
+                return False
             name = f"{kind.value}{number}"
             self._slots[kind, value] = name
             self._literals[name] = Literal(kind, value, typed or value)
         self._out.append(f"<{name}>")
+        return True
 
     def _text(self, index: int) -> str:
         """Return the unquoted text of a piece, or an empty string when there is none."""
@@ -273,9 +282,13 @@ class _Encoder:
             and not self.pieces[index - 1].ends_sentence
             and piece.text[0].isupper()
             and piece.text[1:].islower()
-            and piece.text.lower() in self.words
+            and self._is_known(piece.text.lower())
         ]
-        return found[0] if len(found) == 1 else -1
+        one = len(found) == 1 and self.pieces[found[0]].text.lower() not in NEVER_NAMES
+        return found[0] if one else -1
+
+    def _is_known(self, word: str) -> bool:
+        return word in self.words or f"{word}+" in self.words
 
 
 def _kind_of_quoted(content: str) -> Kind:
@@ -300,7 +313,7 @@ def _near(word: str, words: frozenset[str]) -> str | None:
 def _deletions(words: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """Index every known word by itself and by itself less one letter."""
     index: dict[str, list[str]] = {}
-    for word in sorted(words):
+    for word in sorted(marked.removesuffix("+") for marked in words):
         if len(word) >= _MIN_TYPO_LENGTH and word.isalpha():
             for shorter in {word, *_shortened(word)}:
                 index.setdefault(shorter, []).append(word)

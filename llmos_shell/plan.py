@@ -135,4 +135,4 @@ def _filled(plan: Plan, slotted: literals.Slotted) -> Plan:
 def _sentence(text: str) -> str:
     """Return the first line of what the model says, of a length that a screen can take."""
     line = " ".join(text.split())
-    return line if len(line) <= 300 else line[:299] + "…"
+    return line if len(line) <= 300 else line[:297] + "..."

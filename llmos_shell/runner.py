@@ -133,7 +133,7 @@ class Runner:
             try:
                 with _channels(self.state.memory) as (source, report):
                     status = await self._supervise(
-                        self._argv(line, os.ttyname(slave), source, report, options),
+                        [*self._argv(line, os.ttyname(slave), source, report, options), "jobs"],
                         (master, slave),
                         (source, report),
                         on_output,

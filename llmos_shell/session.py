@@ -4,17 +4,18 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from llmos_shell.engine import EngineLink
 from llmos_shell.errors import SettingsError
-from llmos_shell.explain import because, explain
 from llmos_shell.history import History, history_file
-from llmos_shell.plan import make_plan
-from llmos_shell.policy import Context, Policy, Verdict
 from llmos_shell.route import Route, route
 from llmos_shell.runner import Runner
 from llmos_shell.settings import Settings, load, settings_files
 from llmos_shell.state import ShellState
+
+if TYPE_CHECKING:  # the prompt does not wait for these: loading them takes a while
+    from llmos_shell.policy import Policy, Risk, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,11 @@ class Proposal:
     request: str
     say: str
     command: str
-    verdict: Verdict
-
-    @property
-    def does(self) -> str:
-        """What the command does, by the rules and not by the model."""
-        return explain(self.verdict)
-
-    @property
-    def because(self) -> str:
-        """Why its risk is what it is, where that is not plain."""
-        return because(self.verdict)
+    risk: "Risk"
+    does: str
+    """What the command does, by the rules and not by the model."""
+    because: str
+    """Why its risk is what it is, where that is not plain."""
 
 
 class Session:
@@ -45,14 +40,14 @@ class Session:
         *,
         runner: Runner,
         link: EngineLink,
-        policy: Policy,
         history: History,
         settings: Settings,
+        policy: "Policy | None" = None,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.runner = runner
         self.link = link
-        self.policy = policy
+        self._policy = policy
         self.history = history
         self.settings = settings
         self.notes = notes
@@ -70,15 +65,23 @@ class Session:
         return cls(
             runner=Runner(ShellState.first(env)),
             link=EngineLink(),
-            policy=Policy(),
             history=History(history_file(env)),
             settings=settings,
             notes=notes,
         )
 
+    @property
+    def policy(self) -> "Policy":
+        """The policy; its grammar and its rules are read when they are first needed."""
+        if self._policy is None:
+            from llmos_shell.policy import Policy  # noqa: PLC0415 - slow to load
+
+            self._policy = Policy()
+        return self._policy
+
     async def warm_up(self) -> None:
         """Load what the first line will need, while the person still reads and types."""
-        await asyncio.to_thread(self.policy.judge, "true", Context())
+        await asyncio.to_thread(self.judge, "true")
         await self.runner.prime()
         await self.link.warm_up()
 
@@ -88,11 +91,31 @@ class Session:
 
     async def propose(self, request: str) -> Proposal:
         """Turn a request into a proposal; raises :class:`~llmos_shell.errors.NoPlan`."""
-        await self.link.warm_up()
-        plan = await make_plan(request, self.link, self.policy, self.runner.state.lookup.is_program)
-        return Proposal(request, plan.say, plan.command, self.judge(plan.command))
+        from llmos_shell.explain import because, explain  # noqa: PLC0415 - slow to load
+        from llmos_shell.plan import make_plan  # noqa: PLC0415
 
-    def judge(self, command: str) -> Verdict:
+        await self.link.warm_up()
+        known = self.runner.state.lookup.is_program
+        plan = await make_plan(request, self.link, self.policy, known)
+        verdict = self.judge(plan.command)
+        return Proposal(
+            request=request,
+            say=plan.say,
+            command=plan.command,
+            risk=verdict.risk,
+            does=explain(verdict),
+            because=because(verdict),
+        )
+
+    def judge(self, command: str) -> "Verdict":
         """Judge a command as it would run now."""
+        from llmos_shell.policy import Context  # noqa: PLC0415 - slow to load
+
         state = self.runner.state
         return self.policy.judge(command, Context(str(state.cwd), state.home, state.names))
+
+    def needs_terminal(self, command: str) -> bool:
+        """Whether a command draws on the whole terminal."""
+        from llmos_shell.fullscreen import needs_terminal  # noqa: PLC0415 - slow to load
+
+        return needs_terminal(command)

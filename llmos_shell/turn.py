@@ -7,7 +7,6 @@ from typing import Final, Protocol
 
 from llmos_shell.engine import Condition
 from llmos_shell.errors import NoPlan, RunnerError
-from llmos_shell.fullscreen import needs_terminal
 from llmos_shell.runner import Outcome, TerminalSize
 from llmos_shell.session import Proposal, Session
 from llmos_shell.widgets.block import Block
@@ -71,7 +70,7 @@ class Turn:
             await self._block.say(proposal.say or NOTHING_TO_RUN, kind="say")
             return
         await self._block.show_proposal(proposal)
-        if proposal.verdict.risk.runs_on_enter and self._session.settings.auto_run_read_only:
+        if proposal.risk.runs_on_enter and self._session.settings.auto_run_read_only:
             await self._block.settle()
             await self.run(proposal.command)
         else:
@@ -101,7 +100,7 @@ class Turn:
         """Run a command to its end, and show how it ended."""
         self._stage.switch(Mode.RUNNING)
         try:
-            if whole_terminal or needs_terminal(command):
+            if whole_terminal or self._session.needs_terminal(command):
                 runner = self._session.runner
                 outcome = self._stage.give_terminal(lambda: runner.run_on_terminal(command))
             else:

@@ -97,6 +97,19 @@ _URL = re.compile(
 _UNIT_FILES = ("service", "socket", "timer", "target", "mount", "slice", "scope", "path")
 _EXTENSION = re.compile(r"[^\s/]*[^\s/.]\.(?:[A-Za-z0-9_+-]*[A-Za-z][A-Za-z0-9_+~-]*|\d+)")
 _VERSION = re.compile(r"[A-Za-z+-]*\d*(?:\.\d+)+")
+_PLURAL_EXTENSIONS = _set(
+    "csvs docxs epubs gifs isos jpegs jpgs jsons mkvs mp3s mp4s odts pdfs pngs pptxs svgs tifs "
+    "txts wavs webps xlsxs xmls zips"
+)
+_OF_EXTENSION = _set(
+    "archive archives document documents extension extensions file files image images photo photos "
+    "picture pictures suffix"
+)
+_FOLDER_NAMES = _set(
+    ". .. ~ bin boot cache config desktop dev doc docs documents downloads etc home lib log logs "
+    "media mnt music opt pictures proc projects public root run sbin share spool srv src sys "
+    "templates tmp usr var videos work www"
+)
 _BARE_EXTENSION = re.compile(r"\*?\.([A-Za-z0-9]{1,8})")
 _BEFORE_DOT = _set("in of from under at to list ls here inside within into for")
 
@@ -193,16 +206,19 @@ def _is_address(text: str) -> bool:
 
 
 def as_extension(text: str, before: tuple[str, str], following: str) -> str | None:
-    """Return the bare extension of ".log files" or "files ending in .log"."""
+    """Return the bare extension of ".log files", "PDF files", "pdfs" or "files ending in .log"."""
+    lower = text.lower()
+    if lower in _PLURAL_EXTENSIONS:
+        return lower[:-1]
+    if following in _OF_EXTENSION and f"{lower}s" in _PLURAL_EXTENSIONS:
+        return lower
     match = _BARE_EXTENSION.fullmatch(text)
     if match is None or text.startswith("*"):
         return None
-    ending = before[1] in {"ending", "extension", "type", "suffix"} or (
-        before[0] in {"ending", "end", "ends"} and before[1] in {"in", "with"}
+    ending = before[1] in {"extension", "type", "suffix"} or (
+        before[0] in {"ending", "end", "ends"} and before[1] in {"in", "with", "on"}
     )
-    if ending or following in {"file", "files", "extension", "extensions", "suffix"}:
-        return match[1]
-    return None
+    return match[1] if ending or following in _OF_EXTENSION else None
 
 
 def looks_like_glob(text: str) -> bool:
@@ -224,3 +240,13 @@ def looks_like_path(text: str, previous: str) -> bool:
     if re.fullmatch(r"\.[A-Za-z0-9_][\w.+-]*", text):
         return True
     return "@" not in text and _EXTENSION.fullmatch(text) is not None
+
+
+def path_hint(path: str) -> str:
+    """Return "file" or "folder" when the form of a path tells which it is, else nothing."""
+    if path.endswith("/"):
+        return "folder"
+    last = path.rpartition("/")[2]
+    if last.lower() in _FOLDER_NAMES or re.fullmatch(r"~[a-z]*", path):
+        return "folder"
+    return "file" if _EXTENSION.fullmatch(last) else ""

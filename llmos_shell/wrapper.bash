@@ -7,11 +7,13 @@
 #   $1 terminal  $2 line  $3 exit status of the line before
 #   $4 file descriptor of the state of the session, as bash text
 #   $5 file descriptor for the state afterwards: cwd NUL names NUL text NUL environment
+#   $6 "jobs" when the terminal is this command's own
 
 # A session leader gets the first terminal it opens for its own: Ctrl-C needs one.
 exec 0<>"$1"
-# Each job in its own process group: Ctrl-C spares the session, `&` outlives the line.
-set -m
+# Each job in its own process group, so that what runs behind `&` outlives the line. On the
+# person's terminal bash would have to be in the foreground by now, and may not be yet.
+[[ ${6-} != jobs ]] || set -m
 __llmos_line=$2 __llmos_status=$3 __llmos_in=$4 __llmos_out=$5
 
 __llmos_save() {

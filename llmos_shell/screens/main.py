@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_BLOCKS: Final = 60
 """Older pieces of the conversation go: memory has an end."""
 NOTHING_OPEN: Final = "No question is open. To run the program of that name, type !{}"
-QUICK: Final = 2.0
+QUICK: Final = 0.5
 """A program that had the terminal for less seconds than this may have left a message there."""
 CLEAR: Final = b"\x1b[H\x1b[2J"
 REFUSALS: Final = frozenset({"n", "no", "y", "yes"})
@@ -149,7 +149,7 @@ class MainScreen(Screen[None]):
                 hint = "Ctrl-C: never mind"
             case Mode.CONFIRM:
                 proposal = self._turn.proposal if self._turn else None
-                hint = proposal.verdict.risk.invitation if proposal else ""
+                hint = proposal.risk.invitation if proposal else ""
             case Mode.RUNNING:
                 hint = "Ctrl-C: stop"
         self.status.show_hint(hint)
@@ -208,7 +208,7 @@ class MainScreen(Screen[None]):
         turn = self._turn
         if turn is None or turn.proposal is None:
             self.switch(Mode.READY)
-        elif turn.proposal.verdict.risk.consents(answer):
+        elif turn.proposal.risk.consents(answer):
             self.switch(Mode.RUNNING)
             self._work = self.run_worker(turn.agree(), group="turn")
         elif answer.strip():

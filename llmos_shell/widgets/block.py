@@ -57,7 +57,7 @@ class Block(Vertical):
         """Show a plan: what the model says, the command, what it does, and its risk."""
         if proposal.say:
             await self.say(proposal.say, kind="say")
-        risk = proposal.verdict.risk
+        risk = proposal.risk
         label = risk.word + (f": {proposal.because}" if proposal.because else "")
         facts = Content.assemble(
             f"{proposal.does} " if proposal.does else "", (f"[{label}]", f"bold ansi_{risk.colour}")
