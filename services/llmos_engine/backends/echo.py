@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from llmos_api.types import ChatMessage
 from llmos_engine.backends.base import BackendOptions, Progress, Prompt, Sampling, Step
+from llmos_engine.errors import InvalidRequest
 from llmos_engine.models import ModelFile
 
 CONTEXT: Final = 4096
@@ -34,8 +35,7 @@ class EchoModel:
             yield Step(b"", 0)
         answer = self._last
         if sampling.constraint is not None:
-            schema = sampling.constraint.schema
-            answer = json.dumps(_smallest(schema, schema, answer), ensure_ascii=False)
+            answer = _constrained(sampling.constraint.schema, answer)
         for byte in answer.encode():
             yield Step(bytes([byte]), 1)
 
@@ -54,6 +54,17 @@ class EchoBackend:
         del file
         progress(1.0)
         return EchoModel(self._context)
+
+
+def _constrained(schema: Mapping[str, Any], text: str) -> str:
+    try:
+        return json.dumps(_smallest(schema, schema, text), ensure_ascii=False)
+    except RecursionError:
+        raise InvalidRequest(
+            "the schema cannot be followed: a part of it refers to nothing but itself",
+            param="response_format",
+            code="unsupported_schema",
+        ) from None
 
 
 def _smallest(schema: Any, root: Mapping[str, Any], text: str) -> object:
