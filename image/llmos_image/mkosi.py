@@ -3,32 +3,13 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmos_image.errors import BuildFailed
 from llmos_image.run import Log, output, run
 from llmos_image.tools import ToolsTree
-
-# What mkosi's and apt's words mean for a person, first match wins.
-_DIAGNOSES = (
-    (r"[Nn]o space left on device|not enough free space|Disk full",
-     "The disk is full. LLMOS_CACHE and --out name other places; 'llmos-image clean' frees some."),
-    (r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable",
-     "There is no network, or the mirror is down. A build needs one until its caches are filled."),
-    (r"does not have a Release file|404 +Not Found|400 +Bad Request",
-     "The mirror lacks a suite that the image needs: name a full one, debian.mirror in the spec."),
-    (r"NO_PUBKEY|is not signed|EXPKEYSIG",
-     "The archive's signature cannot be checked: is debian-archive-keyring up to date?"),
-    (r"Unable to locate package|has no installation candidate|Version '.*' for '.*' was not found",
-     "A package of the spec (debian.packages) is not in the archive."),
-    (r"certificate (verify failed|is not trusted)|SSL certificate problem",
-     "A certificate is not trusted: behind a proxy, add its CA to the host's bundle."),
-    (r"Could not fit requested partitions|populate.*No space|__populate_fs",
-     "The files do not fit their partition: raise disk.root or disk.esp in the spec."),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +31,7 @@ class Workplace:
             f"--output-directory={self.output}",
             f"--workspace-directory={self.workspace}",
             f"--cache-directory={self.layers}",
+            "--incremental=yes",
             f"--package-cache-dir={self.packages}",
         ]
 
@@ -77,8 +59,6 @@ def build(
     log.on_line = lambda line: steps(step) if (step := step_of(line)) else None
     try:
         run(argv, log=log, env=tools.mkosi_environment)
-    except BuildFailed as failure:
-        raise BuildFailed(failure.what, log=log.path, hint=diagnose(log.tail)) from None
     finally:
         log.on_line = steps
 
@@ -98,12 +78,6 @@ def step_of(line: str) -> str | None:
     """The step that a line of mkosi's output announces."""
     match = re.match(r"‣\s+(.*)", re.sub(r"\x1b\[[0-9;]*m", "", line))
     return match[1].rstrip("…") if match else None
-
-
-def diagnose(lines: Iterable[str]) -> str | None:
-    """What to do about a failure whose output ends in ``lines``, where that is known."""
-    text = "\n".join(lines)
-    return next((hint for pattern, hint in _DIAGNOSES if re.search(pattern, text)), None)
 
 
 def _command(tools: ToolsTree, tree: Path) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from llmos_image.diagnosis import diagnose
 from llmos_image.errors import BuildFailed
 
 _TAIL_LINES = 400
@@ -44,7 +45,8 @@ def run(
     """Run ``argv`` to its end, with everything it prints in ``log``.
 
     Raises:
-        BuildFailed: it ended with another status than 0; holds the last lines that matter.
+        BuildFailed: it ended with another status than 0; holds the last lines that matter,
+            and what to do where the cause is known.
     """
     with log.writer() as file:
         file.write(f"$ {shlex.join(map(str, argv))}\n".encode())
@@ -59,7 +61,9 @@ def run(
     if status:
         name = Path(argv[0]).name
         lines = "\n".join(f"  {line}" for line in telling(log.tail))
-        raise BuildFailed(f"{name} ended with status {status}:\n{lines}", log=log.path)
+        raise BuildFailed(
+            f"{name} ended with status {status}:\n{lines}", log=log.path, hint=diagnose(log.tail)
+        )
 
 
 def output(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:

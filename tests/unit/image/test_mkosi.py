@@ -2,7 +2,8 @@
 
 import pytest
 
-from llmos_image.mkosi import diagnose, step_of
+from llmos_image.diagnosis import diagnose
+from llmos_image.mkosi import step_of
 
 
 @pytest.mark.parametrize(
