@@ -42,16 +42,16 @@ def health() -> str:
     return f"python3 - <<'END'\n{_HEALTH}END"
 
 
-@pytest.mark.usefixtures("vm")
+@pytest.fixture(scope="class")
+def vm(vm_image: Path, toolbox: Sandbox, results: Path) -> Iterator[Machine]:
+    """The image, booting, on a network that ends at its gateway."""
+    hardware = Hardware(network=Network.ISOLATED)
+    with Machine(vm_image, toolbox=toolbox, results=results, hardware=hardware) as machine:
+        yield machine
+
+
 class TestFirstBoot:
     """One machine, from power on to power off."""
-
-    @pytest.fixture(scope="class")
-    def vm(self, vm_image: Path, toolbox: Sandbox, results: Path) -> Iterator[Machine]:
-        """The image, booting, on a network that ends at its gateway."""
-        hardware = Hardware(network=Network.ISOLATED)
-        with Machine(vm_image, toolbox=toolbox, results=results, hardware=hardware) as machine:
-            yield machine
 
     # The system
 
@@ -79,8 +79,9 @@ class TestFirstBoot:
         vm.guest.succeed('test -s "/var/log/journal/$(cat /etc/machine-id)/system.journal"')
 
     def test_the_network_is_up_by_dhcp(self, vm: Machine) -> None:
-        vm.guest.wait_until_succeeds("ip -4 -o address show scope global | grep -q 'inet 10.0.2.'")
-        assert "via 10.0.2.2" in vm.guest.succeed("ip route show default")
+        vm.guest.wait_until_succeeds(
+            "ip -4 -o address show scope global dynamic | grep -q 'inet 10.0.2.'"
+        )
 
     def test_the_shell_is_a_login_shell(self, vm: Machine) -> None:
         vm.guest.succeed("grep -qx /usr/bin/llmos-shell /etc/shells")

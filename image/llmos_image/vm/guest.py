@@ -1,7 +1,8 @@
 """A root shell in a guest whose image was not changed for it.
 
-Two credentials make a unit that runs bash on a virtio port. Through the port bash is given a
-function that reads requests and answers them, a line each:
+Two credentials make a unit that runs bash on a virtio port. It says hello; nothing is sent
+before that, as OVMF has a driver for the port and would eat it. Then bash is given a function
+that reads requests and answers them, a line each:
 
     request   NUMBER SECONDS BASE64(command)
     answer    NUMBER STATUS BASE64(standard output)|BASE64(standard error)|
@@ -29,6 +30,7 @@ from llmos_image.vm.lines import Death, LineSocket
 PORT = "llmos.test"
 UNIT = "llmos-test.service"
 _DEVICE = f"/dev/virtio-ports/{PORT}"
+_HELLO = "llmos-test-shell"
 _SECONDS = 120.0
 _BOOT_SECONDS = 900.0
 _POLL_SECONDS = 1.0
@@ -44,8 +46,9 @@ BindsTo=dev-virtio\\x2dports-{PORT}.device
 After=dev-virtio\\x2dports-{PORT}.device
 
 [Service]
-# One open for both directions: the kernel refuses a second one.
-ExecStart=/bin/bash -c 'exec /bin/bash --norc <>{_DEVICE} >&0'
+# One open for both directions: the kernel refuses a second one. The first line ends whatever
+# the firmware has left in the port.
+ExecStart=/bin/bash -c 'exec <>{_DEVICE} >&0; echo; echo {_HELLO}; exec /bin/bash --norc'
 Environment=HOME=/root USER=root LOGNAME=root SYSTEMD_COLORS=0 SYSTEMD_PAGER=
 WorkingDirectory=/
 KillMode=control-group
@@ -54,7 +57,7 @@ TimeoutStopSec=5
 """
 
 _AGENT = r"""
-agent() { local n s c d r; d=$(mktemp -d /run/llmos-test.XXXXXX); echo ready;
+agent() { local n s c d r; d=$(mktemp -d);
 while read -r n s c; do
 timeout --kill-after=5 "$s" bash -c "$(base64 -d <<<"$c")" </dev/null >"$d/out" 2>"$d/err"; r=$?;
 echo "$n $r $(base64 -w0 <"$d/out")|$(base64 -w0 <"$d/err")|"; done; }; agent
@@ -101,9 +104,9 @@ class GuestShell:
         if self._ready:
             return
         deadline = self._deadline.within(seconds)
-        self._lines.send(_AGENT.encode() + b"\n", deadline, "its program")
-        while self._lines.receive(deadline, "'ready'") != b"ready":
+        while self._lines.receive(deadline, "its greeting") != _HELLO.encode():
             pass
+        self._lines.send(_AGENT.encode() + b"\n", deadline, "its program")
         self._ready = True
 
     def execute(self, command: str, seconds: float = _SECONDS) -> Result:

@@ -26,6 +26,8 @@ def bin_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def shell(connection: Ends, bin_folder: Path) -> Iterator[GuestShell]:
     ours, theirs = connection
+    # What the firmware may have left in the port, and what the unit says first.
+    theirs.sendall(b"\x1b[2J\x1b[01;01H\nllmos-test-shell\n")
     environment = {"PATH": f"{bin_folder}:/usr/bin:/bin", "TMPDIR": str(bin_folder.parent)}
     with subprocess.Popen(
         ["/bin/bash", "--norc"], stdin=theirs.fileno(), stdout=theirs.fileno(), env=environment
