@@ -13,7 +13,7 @@ from typing import Any
 
 from llmos_image import artifacts, mkosi, payload
 from llmos_image.artifacts import Artifact
-from llmos_image.cache import Cache, remove_tree
+from llmos_image.cache import Cache, key_of, remove_tree
 from llmos_image.errors import HostError, SpecError, UserError
 from llmos_image.progress import Reporter
 from llmos_image.render import packages_of, render
@@ -66,7 +66,12 @@ def build(
     name = artifacts.name_of(spec)
     log = Log(_log_file(out, name), on_line=report.detail)
     ground = prepare(spec, cache, report, log)
-    with artifacts.publishing(out, name) as partial, _workspace(cache.root) as work:
+    with (
+        # Two builds of one image would share mkosi's layer and this folder.
+        cache.locked("artifact", key_of({"path": out / name})),
+        artifacts.publishing(out, name) as partial,
+        _workspace(cache.root) as work,
+    ):
         with report.phase("LLMOS code"):
             tree.write(work / "tree")
             staged = _stage(spec, ground, source, work, log)

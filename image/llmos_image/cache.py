@@ -73,7 +73,7 @@ class Cache:
             BuildFailed: ``make`` failed, or the disk is full; nothing is left behind.
         """
         key = key_of(parts)
-        with self._locked(kind, key):
+        with self.locked(kind, key):
             if (found := self._read(self.root / kind / key)) is not None:
                 return found
             partial = self.root / kind / f".partial-{key}"
@@ -116,7 +116,8 @@ class Cache:
         return freed
 
     @contextlib.contextmanager
-    def _locked(self, kind: str, key: str) -> Iterator[None]:
+    def locked(self, kind: str, key: str) -> Iterator[None]:
+        """Only one process at a time is in the block for this kind and key."""
         locks = self.root / "locks"
         try:
             locks.mkdir(parents=True, exist_ok=True)
