@@ -169,6 +169,8 @@ class TestFirstBoot:
         vm.serial.wait_for_text(re.compile(r"this is \d"), seconds=60)
 
     def test_logging_out_brings_the_prompt_back(self, vm: Machine) -> None:
+        vm.serial.type_line("clear")
+        vm.serial.wait_for_no_text(PROMPT, seconds=60)
         vm.serial.type_line("exit")
         vm.serial.wait_for_text(PROMPT, seconds=300)
 
