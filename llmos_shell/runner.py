@@ -29,6 +29,8 @@ DRAIN: Final = 1_048_576
 """Bytes still read after the end; a background job could write for ever."""
 MAX_REPORT: Final = 16 * 1024 * 1024
 PRIME_TIMEOUT: Final = 10.0
+GRACE: Final = 1.0
+"""Seconds that a command has after the hang-up."""
 KILL_AFTER: Final = 3
 """How many Ctrl-C until a command that will not listen is killed."""
 HIGH_FD: Final = 200
@@ -104,10 +106,13 @@ class Runner:
             return False
         return not flags & termios.ECHO and bool(flags & termios.ICANON)
 
-    async def prime(self) -> None:
-        """Run the login files of bash, so that the session knows what they set."""
+    async def prime(self, patience: float = PRIME_TIMEOUT) -> None:
+        """Run the login files of bash, so that the session knows what they set.
+
+        Files that take longer than ``patience`` seconds are given up.
+        """
         with contextlib.suppress(RunnerError, TimeoutError):
-            async with asyncio.timeout(PRIME_TIMEOUT):
+            async with asyncio.timeout(patience):
                 await self.run(":", TerminalSize(80, 24), lambda _: None, options=("-l",))
 
     async def run(
@@ -183,6 +188,16 @@ class Runner:
         """Tell the running command that the terminal is gone."""
         self._signal(signal.SIGHUP)
 
+    async def _put_down(self, process: asyncio.subprocess.Process) -> None:
+        """End a command that nobody waits for any more: it may clean up, but not for long."""
+        self.hang_up()
+        try:
+            async with asyncio.timeout(GRACE):
+                await process.wait()
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            await process.wait()
+
     def _signal(self, number: signal.Signals) -> None:
         groups = {self._pid} if self._pid is not None else set()
         if self._master is not None:
@@ -227,7 +242,7 @@ class Runner:
                 status = await process.wait()
             _drain(master, on_output)
         except asyncio.CancelledError:
-            self.hang_up()
+            await self._put_down(process)
             raise
         finally:
             self._master = self._pid = None

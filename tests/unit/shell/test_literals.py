@@ -62,10 +62,10 @@ def arguments(command: str, where: Path) -> list[str]:
         ("How much free disk space is there?", "how much free disk space is there", {}),
         (
             "find files over 10 MB in ~/src",
-            "find files over <size1> in <path1>",
+            "find files over <size1> in <path1> ~ folder",
             {"size1": "10M", "path1": "~/src"},
         ),
-        ("what's in /etc?", "what's in <path1>", {"path1": "/etc"}),
+        ("what's in /etc?", "what's in <path1> ~ folder", {"path1": "/etc"}),
         ("show notes.txt.", "show <path1>", {"path1": "notes.txt"}),
         ("show .bashrc, please", "show <path1> <str1>", {"path1": ".bashrc", "str1": "please"}),
         ('find "my file"', "find <str1>", {"str1": "my file"}),
@@ -87,7 +87,7 @@ def arguments(command: str, where: Path) -> list[str]:
         ("last 24h", "last <num1> hours", {"num1": "24"}),
         ("top five processes", "top <num1> processes", {"num1": "5"}),
         ("nginx's log", "<str1> log", {"str1": "nginx"}),
-        ("find in $HOME/src", "find in <path1>", {"path1": "~/src"}),
+        ("find in $HOME/src", "find in <path1> ~ folder", {"path1": "~/src"}),
         ("find .log files", "find <str1> files", {"str1": "log"}),
         ("files ending in .foo", "files ending in <str1>", {"str1": "foo"}),
         ("copy a.txt to b.txt", "copy <path1> to <path2>", {"path1": "a.txt", "path2": "b.txt"}),
@@ -142,13 +142,32 @@ def test_hyphenated_known_words_are_given_as_name_and_as_words() -> None:
     assert slotted("how much disk-space")[0] == "how much <str1> ~ disk space"
 
 
+def test_a_word_that_the_model_marks_is_given_as_name_and_as_word() -> None:
+    found = encode("search for Error in a.b.c", WORDS | {"error+"})
+    assert found.text == "search for <str1> ~ error in <path1>"
+    assert found.literals["str1"].value == "Error"
+
+
+def test_the_form_of_a_path_tells_files_from_folders() -> None:
+    words = WORDS | {"file"}
+    assert encode("show ~/a.txt", words).text == "show <path1> ~ file"
+    assert encode("show /srv/a/", words).text == "show <path1> ~ folder"
+    assert encode("show /srv/a", words).text == "show <path1>"
+
+
+def test_plural_and_upper_case_extensions_become_extensions() -> None:
+    assert slotted("find pdfs")[1] == {"str1": "pdf"}
+    assert slotted("find PDF files")[1] == {"str1": "pdf"}
+    assert slotted("find PDF")[1] == {"str1": "PDF"}
+
+
 def test_the_fifth_unknown_word_has_no_slot() -> None:
     assert slotted("alpha beta gamma delta epsilon")[0] == "<str1> <str2> <str3> <str4> <other>"
 
 
 def test_slots_that_a_person_types_are_no_slots() -> None:
     found = encode("show <path1> in /etc", WORDS)
-    assert found.text == "show <str1> in <path1>"
+    assert found.text == "show <str1> in <path1> ~ folder"
     assert found.literals["path1"].value == "/etc"
 
 
