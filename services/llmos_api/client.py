@@ -103,7 +103,7 @@ class EngineClient:
         with self._translated():
             response = await self._client().post(
                 "/v1/chat/completions",
-                content=msgspec.json.encode(request),
+                content=_encode(request),
                 headers={"content-type": "application/json"},
                 # No limit on the answer: a long one on a slow machine takes minutes.
                 timeout=_timeout(read=None),
@@ -122,7 +122,7 @@ class EngineClient:
             async with self._client().stream(
                 "POST",
                 "/v1/chat/completions",
-                content=msgspec.json.encode(request),
+                content=_encode(request),
                 headers={"content-type": "application/json"},
                 timeout=_timeout(read=SILENCE_TIMEOUT),
             ) as response:
@@ -177,6 +177,15 @@ def error_of(status: int, headers: "httpx.Headers", body: bytes) -> EngineError:
             return BadRequest(detail.message, param=detail.param, code=detail.code)
         case _:
             return EngineFault(detail.message)
+
+
+def _encode(request: ChatRequest) -> bytes:
+    try:
+        return msgspec.json.encode(request)
+    except UnicodeEncodeError:
+        # What a terminal sends need not be UTF-8, and Python keeps such bytes as surrogates.
+        what = "the request has characters that are no text (lone surrogates)"
+        raise BadRequest(what, code="invalid_text") from None
 
 
 def _answer(response: "httpx.Response", kind: type[T]) -> T:

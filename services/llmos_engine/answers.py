@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -48,14 +49,30 @@ class Answer:
         self.created = int(time.time())
         self.model = work.model.id
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._events: deque[Event | None] = deque()
+        self._arrived = asyncio.Event()
+        self._waking = False
         self._job = Job(work, self._emit)
         engine.submit(self._job)
         self._watch = self._loop.create_task(self._until_disconnect(request.receive))
 
     async def next(self) -> Event | None:
-        """Wait for the next event; None when the client has gone."""
-        return await self._events.get()
+        """Wait for the next event; None when the client has gone.
+
+        Text that has piled up comes as one event: a client that reads slowly, or a model
+        that is fast, then costs a message for what is new and not one for each token.
+        """
+        while not self._events:
+            self._arrived.clear()
+            await self._arrived.wait()
+        event = self._events.popleft()
+        if not isinstance(event, Text):
+            return event
+        parts = [event.text]
+        while self._events and isinstance(following := self._events[0], Text):
+            parts.append(following.text)
+            self._events.popleft()
+        return Text("".join(parts))
 
     def close(self) -> None:
         """Stop the work, if there is any left."""
@@ -64,15 +81,25 @@ class Answer:
 
     def _emit(self, event: Event) -> None:
         """Take an event; called on the decode thread."""
-        # The loop is closed when the service ends: then nobody waits.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+        self._events.append(event)
+        # Once is enough, however many events come: each call writes to the loop's pipe, and
+        # a full pipe loses signals. The order is what makes it safe: append, then look.
+        if not self._waking:
+            self._waking = True
+            # The loop is closed when the service ends: then nobody waits.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        self._arrived.set()
 
     async def _until_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._job.cancel()
-        self._events.put_nowait(None)
+        self._events.append(None)
+        self._arrived.set()
 
 
 async def whole(answer: Answer) -> Response:

@@ -36,6 +36,8 @@ STUCK_AFTER: Final = 120.0
 """Seconds in which one step must end: a batch of a large model on a slow machine takes long."""
 IDLE_TICK: Final = 5.0
 """Seconds between two signs of life of an idle decode thread."""
+RETRY_TICK: Final = 1.0
+"""Seconds between two looks at the files of a model that could not be loaded."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,12 @@ class Engine:
         store: ModelStore,
         *,
         queue_limit: int = QUEUE_LIMIT,
-        idle_tick: float = IDLE_TICK,
         clock: Callable[[], float] = time.monotonic,
         on_health: Callable[[Health], None] = lambda _: None,
     ) -> None:
         self.store = store
         self._backend = backend
         self._queue = JobQueue(queue_limit)
-        self._idle_tick = idle_tick
         self._clock = clock
         self._on_health = on_health
         self._health = Health(HealthStatus.LOADING)
@@ -118,7 +118,8 @@ class Engine:
         self._load_default()
         while not (self._queue.finished or self._cutting_short.is_set()):
             self._sign()
-            job = self._queue.get(self._idle_tick)
+            failed = self._health.status is HealthStatus.FAILED
+            job = self._queue.get(RETRY_TICK if failed else IDLE_TICK)
             if job is None:
                 self._recover()
             elif not job.cancelled:

@@ -31,7 +31,7 @@ Examples:
   LLMOS_ENGINE_SOCKET=/tmp/engine.sock llmos-shell
 
 Started by systemd, it takes the socket that systemd hands it. Ctrl-C or SIGTERM lets
-running answers end first; a second one does not.
+running answers end first, for 20 seconds; a second one cuts them short.
 
 Exit codes: 0 stopped, 1 failed, 2 bad arguments, 130 interrupted.
 """

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 DRAIN: Final = 20
 """Seconds that running answers have to end after SIGTERM; TimeoutStopSec= is longer."""
 
+LAST_WORDS: Final = 5
+"""Seconds after that in which the answers that were cut short say so to their clients."""
+
 
 class SocketTaken(ServiceError):
     """Another engine listens there, or something that is no socket is in the way."""
@@ -54,7 +57,7 @@ class Service:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_graceful_shutdown=self.drain,
+            timeout_graceful_shutdown=self.drain + LAST_WORDS,
         )
         server = _Server(config, self)
         self.engine.start()
@@ -74,6 +77,7 @@ class _Server(uvicorn.Server):
         self.stopped_by: int | None = None
         self._service = service
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -93,7 +97,18 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.notifier.send("STOPPING=1", "STATUS=stopping")
         self._service.engine.drain()
-        await super().shutdown(sockets)
+        cutting = asyncio.create_task(self._cut_short())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_short(self) -> None:
+        """End the answers that have had their time, or that a second signal does not wait for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._service.drain):
+                await self._hurry.wait()
+        await asyncio.to_thread(self._service.engine.stop)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -111,7 +126,10 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         del frame
-        self.force_exit = self.stopped_by is not None  # asked a second time: do not wait
+        # The first signal lets answers end, the second cuts them short, the third drops them.
+        self.force_exit = self._hurry.is_set()
+        if self.should_exit:
+            self._hurry.set()
         self.stopped_by = self.stopped_by or sig
         self.should_exit = True
         self._stop.set()

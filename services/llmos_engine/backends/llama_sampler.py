@@ -1,8 +1,11 @@
 """Chooses the next token, inside a grammar when there is one."""
 
+import codecs
 import ctypes
 import math
 import secrets
+from array import array
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -31,6 +34,8 @@ class Sampler:
         self._grammar = None
         self._candidates = (lib.llama_token_data * vocab.size)()
         self._view = memoryview(self._candidates).cast("B").cast("f")
+        self._nothing = memoryview(array("f", [-math.inf]) * vocab.size)
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
         if sampling.constraint is not None:
             grammar = sampling.constraint.grammar.encode()
             self._grammar = lib.llama_sampler_init_grammar(vocab.pointer, grammar, b"root")
@@ -67,49 +72,87 @@ class Sampler:
         Raises :class:`~llmos_engine.errors.InvalidRequest` when the grammar allows no token
         of this vocabulary.
         """
-        token = self._choose(context, constrained=False)
-        if self._grammar is not None and not self._fits(token):
-            token = self._choose(context, constrained=True)
-            if not self._fits(token):
+        token = self._choose(context)
+        if self._grammar is not None and not (self._is_text(token) and self._fits(token)):
+            token = self._choose_constrained(context)
+        if token in self._vocab.ends:
+            return None
+        if self._grammar is not None:
+            self._lib.llama_sampler_accept(self._grammar, token)
+            self._utf8.decode(self._vocab.piece(token))
+        return token
+
+    def _choose_constrained(self, context: Any) -> int:
+        rejected = set(self._vocab.hidden - self._vocab.ends)
+        while True:
+            token = self._choose(context, rejected)
+            if not self._fits(token):  # not even one is left
                 raise InvalidRequest(
                     "the model has no token with which the answer could go on in this format",
                     param="response_format",
                     code="format_impossible",
                 )
-        if token in self._vocab.ends:
-            return None
-        if self._grammar is not None:
-            self._lib.llama_sampler_accept(self._grammar, token)
-        return token
+            if self._is_text(token):
+                return token
+            rejected.add(token)
 
-    def _choose(self, context: Any, *, constrained: bool) -> int:
-        lib, size = self._lib, self._vocab.size
-        logits = lib.llama_get_logits_ith(context, -1)
-        row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * size)).contents
+    def _choose(self, context: Any, rejected: AbstractSet[int] | None = None) -> int:
+        """Run the chain; with ``rejected`` only over what the grammar allows beside them."""
+        lib, vocab = self._lib, self._vocab
+        row = self._logits(lib.llama_get_logits_ith(context, -1))
         # The chain sorts and shortens the candidates in place: begin anew each time.
-        ctypes.memmove(self._candidates, self._vocab.candidates, len(self._vocab.candidates))
-        self._view[1::3] = memoryview(row).cast("B").cast("f")
-        array = lib.llama_token_data_array(self._candidates, size, -1, False)
-        if constrained:
-            for token in self._vocab.hidden - self._vocab.ends:
+        ctypes.memmove(self._candidates, vocab.candidates, len(vocab.candidates))
+        self._view[1::3] = row
+        found = lib.llama_token_data_array(self._candidates, vocab.size, -1, False)
+        if rejected is not None:
+            if self._pending:
+                self._view[1::3] = self._nothing
+                for token in vocab.continuing:
+                    self._candidates[token].logit = row[token]
+            for token in rejected:
                 self._candidates[token].logit = -math.inf
-            lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+            lib.llama_sampler_apply(self._grammar, ctypes.byref(found))
+        lib.llama_sampler_apply(self._chain, ctypes.byref(found))
         # The chain may point `data` at memory of its own.
-        return int(array.data[max(array.selected, 0)].id)
+        return int(found.data[max(found.selected, 0)].id)
+
+    def _logits(self, pointer: Any) -> "memoryview[float]":
+        row = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float * self._vocab.size)).contents
+        return memoryview(row).cast("B").cast("f")
 
     def _fits(self, token: int) -> bool:
-        """Whether the grammar allows this token next.
-
-        A control token has a text for the grammar, ``<|x|>``, and none in the answer.
-        """
-        if token in self._vocab.hidden and token not in self._vocab.ends:
-            return False
+        """Whether the grammar allows this token next."""
         lib = self._lib
         one = lib.llama_token_data(token, 1.0, 0.0)
-        array = lib.llama_token_data_array(ctypes.pointer(one), 1, -1, False)
-        lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        found = lib.llama_token_data_array(ctypes.pointer(one), 1, -1, False)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(found))
         return not math.isinf(one.logit)
+
+    @property
+    def _pending(self) -> bytes:
+        """The beginning of a character whose end has not come yet."""
+        return self._utf8.getstate()[0]
+
+    def _is_text(self, token: int) -> bool:
+        """Whether a token keeps the answer text, which the grammar takes for granted.
+
+        A control token is ``<|x|>`` for the grammar and nothing in the answer. And llama.cpp
+        takes any byte for the rest of a character that has begun: with a quotation mark in
+        that place the string in the answer ends, and in the grammar it goes on.
+        """
+        if token in self._vocab.ends:
+            return not self._pending
+        if token in self._vocab.hidden:
+            return False
+        before = self._utf8.getstate()
+        try:
+            self._utf8.decode(self._vocab.piece(token))
+            # Python notices a surrogate (ED A0 to ED BF) with its third byte: too late.
+            return not (self._pending[:1] == b"\xed" and self._pending[1:] >= b"\xa0")
+        except UnicodeDecodeError:
+            return False
+        finally:
+            self._utf8.setstate(before)
 
     def _make_chain(self, sampling: Sampling) -> Any:
         lib = self._lib

@@ -27,6 +27,10 @@ class Vocab:
         # begins with. Made once, because it takes long in Python.
         self.candidates = b"".join(struct.pack("iff", token, 0, 0) for token in range(self.size))
         self._buffer = ctypes.create_string_buffer(256)
+        self.continuing = tuple(
+            token for token in range(self.size) if 0x80 <= (self.piece(token) or b"\0")[0] < 0xC0
+        )
+        """Tokens that begin with the second or a later byte of a character."""
 
     @property
     def hidden_texts(self) -> list[str]:

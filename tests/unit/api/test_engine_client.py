@@ -198,6 +198,12 @@ async def test_nobody_on_the_socket_is_said_with_its_path(tmp_path: Path) -> Non
     assert str(path) in str(caught.value)
 
 
+async def test_what_is_no_text_is_refused_before_it_is_sent() -> None:
+    async with EngineClient(Path("none.sock")) as client:
+        with pytest.raises(BadRequest, match="no text"):
+            await client.chat(ChatRequest((ChatMessage.user("a\udcff"),)))
+
+
 async def test_a_client_outside_of_its_block_says_how_to_use_it() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await EngineClient(Path("x")).health()

@@ -85,7 +85,6 @@ class Asker:
             backend,
             ModelStore([models]),
             queue_limit=queue_limit,
-            idle_tick=0.05,
             on_health=self.states.put,
         )
 
