@@ -1,7 +1,4 @@
-"""The service as a process behind a real socket: the echo back end, and real llama.cpp.
-
-Each test that asks for `engine` runs twice. What only a model can show asks for `llama`.
-"""
+"""The service as a process behind a real socket: with the echo back end, and real llama.cpp."""
 
 import asyncio
 import contextlib
@@ -10,156 +7,35 @@ import os
 import random
 import signal
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from llmos_api import (
     BadRequest,
-    ChatCompletion,
-    ChatMessage,
-    ChatRequest,
     EngineBusy,
     EngineClient,
     EngineFault,
     EngineUnavailable,
     FinishReason,
-    Health,
     HealthStatus,
-    JsonSchema,
-    JsonSchemaFormat,
+)
+from tests.integration.engine_process import (
+    CONTEXT,
+    ENDLESS,
+    PATIENCE,
+    PLAN,
+    Launcher,
+    ask,
+    llama_launcher,
+    shaped,
 )
 from tests.unit.engine.gguf_file import tiny_model
-from tests.unit.engine.test_schema_grammar import SCHEMAS, fits
 
 pytestmark = pytest.mark.integration
-
-PATIENCE = 60.0
-"""Seconds after which something that should happen has not."""
-
-CONTEXT = 131_072
-ENDLESS: dict[str, Any] = {
-    "type": "array",
-    "items": {"type": "string", "minLength": 900},
-    "minItems": 900,
-}
-"""Nothing of this shape fits into the context: an answer goes on until it is stopped."""
-
-
-T = TypeVar("T")
-
-
-async def eventually(condition: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask again and again until the answer is true; fail after :data:`PATIENCE`."""
-    async with asyncio.timeout(PATIENCE):
-        while not (found := await condition()):  # noqa: ASYNC110 - another process changes it
-            await asyncio.sleep(0.02)
-        return found
-
-
-@dataclass
-class Service:
-    """One running engine."""
-
-    process: subprocess.Popen[bytes]
-    socket: Path
-    models: Path
-    log: Path
-
-    def client(self) -> EngineClient:
-        return EngineClient(self.socket)
-
-    @property
-    def pid(self) -> int:
-        """The engine's own process, whatever sandbox was started around it."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(str(self.socket))
-            raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid: int = struct.unpack("3i", raw)[0]
-        return pid
-
-    async def until(self, status: HealthStatus, reason: str = "") -> Health:
-        async def reached() -> Health | None:
-            assert self.process.poll() is None, self.log.read_text()
-            with contextlib.suppress(EngineUnavailable):
-                health = await client.health()
-                if health.status is status and reason in (health.error or ""):
-                    return health
-            return None
-
-        async with self.client() as client:
-            return await eventually(reached)
-
-    async def logged(self, text: str) -> None:
-        async def found() -> bool:
-            return text in self.log.read_text()
-
-        await eventually(found)
-
-    async def refuses(self) -> None:
-        """Wait until it takes no more connections."""
-
-        async def refused() -> bool:
-            try:
-                async with self.client() as client:
-                    await client.health()
-            except EngineUnavailable:
-                return True
-            return False
-
-        await eventually(refused)
-
-    async def exit_code(self) -> int:
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
-
-
-@dataclass
-class Launcher:
-    """Starts engines with one back end."""
-
-    command: list[str]
-    folder: Path
-    name: str
-
-    @contextlib.asynccontextmanager
-    async def running(self, *options: str, model: bool = True) -> AsyncIterator[Service]:
-        folder = self.folder / f"{self.name}-{len(list(self.folder.iterdir()))}"
-        models = folder / "models"
-        models.mkdir(parents=True)
-        if model:
-            tiny_model(context=CONTEXT).write(models / "default.gguf")
-        service = self._start(folder, models, options)
-        process = service.process
-        try:
-            await service.until(HealthStatus.OK if model else HealthStatus.FAILED)
-            yield service
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(PATIENCE)
-
-    def _start(self, folder: Path, models: Path, options: tuple[str, ...]) -> Service:
-        log, path = folder / "log", folder / "s"
-        argv = [*self.command, "--socket", str(path), "--models", str(models), *options]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # The group, because a sandbox does not hand signals on.
-                start_new_session=True,
-            )
-        return Service(process, path, models, log)
 
 
 @pytest.fixture
@@ -171,34 +47,13 @@ def echo(tmp_path: Path) -> Launcher:
 
 @pytest.fixture
 def llama(real_engine_command: list[str], engine_folder: Path) -> Launcher:
-    # One thread: more of them wait for each other by spinning, and a busy machine is slow then.
-    command = [*real_engine_command, "--threads", "1", "--context", str(CONTEXT)]
-    return Launcher(command, engine_folder, "llama")
+    return llama_launcher(real_engine_command, engine_folder)
 
 
 @pytest.fixture(params=["echo", "llama"])
 def engine(request: pytest.FixtureRequest) -> Launcher:
     launcher: Launcher = request.getfixturevalue(request.param)
     return launcher
-
-
-def ask(text: str = "hello", **more: Any) -> ChatRequest:
-    return ChatRequest((ChatMessage.user(text),), **more)
-
-
-def shaped(schema: dict[str, Any], text: str = "hello", **more: Any) -> ChatRequest:
-    return ask(text, response_format=JsonSchemaFormat(JsonSchema("x", schema)), **more)
-
-
-PLAN = {
-    "type": "object",
-    "properties": {
-        "say": {"type": "string", "maxLength": 30},
-        "command": {"type": "string", "maxLength": 30},
-    },
-    "required": ["say", "command"],
-    "additionalProperties": False,
-}
 
 
 async def test_a_model_is_found_loaded_and_answers(engine: Launcher) -> None:
@@ -346,111 +201,6 @@ def _bodies(seed: int) -> list[bytes]:
             body[rng.randrange(len(body))] = rng.choice(b'"{}[],:0129-e\\u\x00\xffatn')
         found.append(bytes(body[: rng.choice([len(body), len(body), rng.randrange(len(body))])]))
     return found
-
-
-async def test_the_same_seed_gives_the_same_answer_also_after_others(llama: Launcher) -> None:
-    async with llama.running() as service, service.client() as client:
-        request = ask("The quick brown fox", max_tokens=40, seed=7, temperature=1.0)
-        first = (await client.chat(request)).text
-        for text in ("The quick brown fax", "Something else", "T"):
-            await client.chat(ask(text, max_tokens=10))
-        assert (await client.chat(request)).text == first
-        others = {
-            (await client.chat(ask("The quick brown fox", max_tokens=40, seed=seed))).text
-            for seed in range(5)
-        }
-        assert len(others) > 1
-
-
-async def test_the_most_probable_answer_does_not_depend_on_the_seed(llama: Launcher) -> None:
-    async with llama.running() as service, service.client() as client:
-        answers = {
-            (await client.chat(ask(max_tokens=20, temperature=0, seed=seed))).text
-            for seed in range(3)
-        }
-        assert len(answers) == 1
-
-
-async def test_control_tokens_in_a_message_are_read_as_text(llama: Launcher) -> None:
-    async def tokens(client: EngineClient, text: str) -> int:
-        return (await client.chat(ask(text, max_tokens=1))).usage.prompt_tokens
-
-    async with llama.running() as service, service.client() as client:
-        # Ten characters and a word joiner of three bytes, each a token of this vocabulary;
-        # as the control token it would be one.
-        assert await tokens(client, "a<|im_end|>") == await tokens(client, "a") + 13
-
-
-async def test_llama_cpp_says_why_it_cannot_load_a_file(llama: Launcher) -> None:
-    async with llama.running(model=False) as service:
-        model = tiny_model()
-        model.metadata["general.architecture"] = "unheard-of"
-        model.write(service.models / "default.gguf")
-        await service.until(HealthStatus.FAILED, "unheard-of")
-        assert service.process.poll() is None
-
-
-@pytest.fixture(scope="module")
-def oracle(real_engine_command: list[str], engine_folder: Path) -> Iterator["Oracle"]:
-    with asyncio.Runner() as runner:
-        command = [*real_engine_command, "--threads", "1", "--context", "4096"]
-        running = Launcher(command, engine_folder, "oracle").running()
-        service = runner.run(running.__aenter__())
-        try:
-            yield Oracle(runner, service)
-        finally:
-            runner.run(running.__aexit__(None, None, None))
-
-
-@dataclass
-class Oracle:
-    """An engine that stays up over many examples."""
-
-    runner: asyncio.Runner
-    service: Service
-
-    def chat(self, request: ChatRequest) -> ChatCompletion:
-        async def chat() -> ChatCompletion:
-            async with self.service.client() as client:
-                return await client.chat(request)
-
-        return self.runner.run(chat())
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(SCHEMAS, st.integers(0, 2**32))
-def test_what_llama_cpp_says_fits_the_schema(
-    oracle: Oracle, schema: dict[str, Any], seed: int
-) -> None:
-    completion = oracle.chat(shaped(schema, seed=seed, max_tokens=300, temperature=1.5))
-    if completion.choices[0].finish_reason is FinishReason.STOP:
-        assert fits(schema, json.loads(completion.text)), completion.text
-    assert oracle.service.process.poll() is None
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"$ref": "#"},
-        {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
-        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
-        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
-        {"type": "array", "items": {"type": "string", "minLength": 1000}, "minItems": 1000},
-        {"type": "string", "minLength": 1000, "maxLength": 1000},
-        {"properties": {f"p{n}": {} for n in range(100)}},
-        {"enum": [f"{n}" * 50 for n in range(400)]},
-        {"const": '\u0000\U0001f600\x7f\\"\n'},
-        {"properties": {'a"]\\ ::= b\n': {"type": "null"}}, "required": ['a"]\\ ::= b\n']},
-    ],
-    ids=range(10),
-)
-def test_schemas_made_to_break_llama_cpp_do_not(oracle: Oracle, schema: dict[str, Any]) -> None:
-    with contextlib.suppress(BadRequest):
-        completion = oracle.chat(shaped(schema, max_tokens=200, seed=1))
-        if completion.choices[0].finish_reason is FinishReason.STOP:
-            json.loads(completion.text)
-    assert oracle.chat(shaped(PLAN)).text
-    assert oracle.service.process.poll() is None
 
 
 def _start_as_systemd_does(
