@@ -138,7 +138,7 @@ class TestFirstBoot:
         vm.wait_for_screen_text(COMMAND, seconds=300)
         vm.press_on_screen("ret")
         vm.wait_for_screen_text(re.compile(r"exit 0\b"), seconds=120)
-        picture = vm.screenshot("first-boot")
+        picture = vm.screenshot("tty1")
         rows = vm.screen_rows()
         assert any("Filesystem" in row for row in rows)
         true = _root_line(vm.guest.succeed("df -h").splitlines())

@@ -70,7 +70,7 @@ def _greeting(artifact: Path, choice: Choice) -> str:
     lines = [f"Booting {artifact} with {choice}; nothing is written to it."]
     if choice.accelerator is Accelerator.TCG:
         lines.append("Without KVM this takes a minute or two.")
-    lines.append("To leave: `!poweroff` inside, or press Ctrl-A, then x, to pull the plug.")
+    lines.append("To leave: sudo poweroff inside, or press Ctrl-A, then x, to pull the plug.")
     return "\n".join(lines)
 
 

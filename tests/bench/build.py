@@ -1,0 +1,72 @@
+"""How long a build takes: from no layer at all, and again after a change in Python code.
+
+Both run on a copy of the checkout and on a copy of the cache, so that nothing of the
+person's own is changed or in the way. Downloaded packages, the tools tree and the compiled
+wheel are kept: what is measured is the image.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from llmos_image.cache import default_root
+from tests.bench.image import OUT, ROOT, Built, build
+from tests.bench.result import Figure, Result
+
+_MADE_ANEW = {"layers", "locks", "work", "logs"}
+# Written to in place, so it must not share files with the original.
+_CHANGED_IN_PLACE = {"packages"}
+_TOUCHED = "llmos_shell/__init__.py"
+
+
+def measure() -> Result:
+    """Build twice."""
+    build("vm")  # fills the caches that count as warm
+    place = OUT / "bench"
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix="work-") as name:
+        work = Path(name)
+        checkout, cache = work / "checkout", work / "cache"
+        _copy_checkout(checkout)
+        _copy_cache(default_root(), cache)
+        clean = build("vm", checkout=checkout, out=work / "out", cache=cache)
+        with (checkout / _TOUCHED).open("a", encoding="utf-8") as file:
+            file.write("# A change that costs a rebuild.\n")
+        again = build("vm", checkout=checkout, out=work / "out", cache=cache)
+    figures = [
+        Figure("clean build", clean.seconds, "s"),
+        *_phases(clean),
+        Figure("rebuild after a change in Python", again.seconds, "s"),
+        *_phases(again),
+        Figure("rebuild / clean build", again.seconds / clean.seconds, "x"),
+    ]
+    return Result("build", figures, {"spec": "vm", "package cache": "warm"})
+
+
+def _phases(built: Built) -> list[Figure]:
+    return [Figure(f"  {name}", seconds, "s") for name, seconds in built.phases.items()]
+
+
+def _copy_checkout(target: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        # A file that was removed and not committed is still listed.
+        if name and (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def _copy_cache(source: Path, target: Path) -> None:
+    target.mkdir()
+    for kind in sorted(source.iterdir()):
+        if kind.is_dir() and kind.name not in _MADE_ANEW:
+            plain = ["cp", "-a", "--reflink=auto", str(kind), str(target)]
+            linked = ["cp", "-a", "--link", str(kind), str(target)]
+            if kind.name in _CHANGED_IN_PLACE or subprocess.run(linked, check=False).returncode:
+                subprocess.run(plain, check=True)
