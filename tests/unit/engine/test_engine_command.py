@@ -1,8 +1,7 @@
 """The command line and the files that start it."""
 
-import shutil
 import subprocess
-import tomllib
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,17 +28,6 @@ def test_bad_arguments_are_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 2
 
 
-def test_the_unit_starts_what_the_wheel_installs() -> None:
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    (start,) = (
-        line.removeprefix("ExecStart=").split()[0]
-        for line in (UNITS / "llmos-engine.service").read_text().splitlines()
-        if line.startswith("ExecStart=")
-    )
-    assert start == "/usr/lib/llmos/bin/llmos-engine"
-    assert Path(start).name in scripts
-
-
 def test_the_preset_enables_units_that_exist() -> None:
     preset = ROOT / "overlays/engine/usr/lib/systemd/system-preset/50-llmos-engine.preset"
     lines = [line.split() for line in preset.read_text().splitlines()]
@@ -47,16 +35,16 @@ def test_the_preset_enables_units_that_exist() -> None:
     assert {verb for verb, _ in lines} == {"enable"}
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
-def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
-    # The program is not installed on this machine: the copy that is checked names another.
-    for unit in UNITS.iterdir():
-        text = unit.read_text().replace("/usr/lib/llmos/bin/llmos-engine", "/bin/true")
-        (tmp_path / unit.name).write_text(text)
+def test_a_socket_that_cannot_be_had_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("precious")
+    argv = ["--backend", "echo", "--socket", str(tmp_path / "s"), "--models", str(tmp_path)]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],
+        [sys.executable, "-m", "llmos_engine.main", *argv],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"llmos-engine: cannot listen on {tmp_path / 's'}: it exists and is no socket\n"
+    )
