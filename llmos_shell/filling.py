@@ -1,8 +1,9 @@
 """Literals put back into the slots of a command, quoted for the place where each one stands.
 
 Whatever a person typed becomes a part of one argument, letter for letter; the shell never runs
-or expands it. Two things are read as a person means them: an unquoted slot keeps a leading
-``~/`` outside the quotes, and a glob in an unquoted slot stays a glob.
+or expands it. Some things are read as a person means them: an unquoted slot keeps a leading
+``~/`` outside the quotes, a glob in an unquoted slot stays a glob, a name with a leading dash is
+kept from being an option, and a size below which ``find`` searches is written in a finer unit.
 """
 
 from __future__ import annotations
@@ -272,6 +273,8 @@ class _Scanner:
         value = literal.value
         if starts_word and value.startswith("-") and literal.kind.may_look_like_an_option:
             value = value if self._is_operand(frame) else f"./{value}"
+        if frame.word == "-" and frame.words[-1:] == ["-size"]:
+            value = _below(value)
         frame.word += value
         frame.in_word = True
         match self._top.mode:
@@ -308,6 +311,16 @@ class _Scanner:
             raise SlotPlaceError(slot, f"{interpreter} would interpret it")
         if frame.words and frame.words[0].startswith(("$", '"$', "`")):
             raise SlotPlaceError(slot, "the command that gets it is not known")
+
+
+def _below(size: str) -> str:
+    """Write the size of ``find -size -…`` in the next smaller unit: 2G → 2048M.
+
+    find rounds every file up to whole units, so that ``-2G`` would leave out a file of 1.5 GiB,
+    and ``-1M`` every file that is not empty.
+    """
+    smaller = {"G": "M", "M": "k", "k": "c"}.get(size[-1:])
+    return f"{int(size[:-1]) * 1024}{smaller}" if smaller and size[:-1].isdigit() else size
 
 
 def _for_double_quotes(value: str) -> str:

@@ -11,9 +11,9 @@ with this same module, so both sides see the same text.
 
 Besides slots the text may hold two more marks. A word that could be a name as well as a known
 word is given as both, ``<str1> ~ folder``: a known word that the model's list marks with ``+``,
-one with a capital in mid-sentence, a typing error, a name of known words with hyphens. After a
-path stands ``~ file`` or ``~ folder`` when its form tells. An unknown word beyond the fourth
-becomes ``<other>``.
+one that stands where names stand or has a capital in mid-sentence, a typing error, a name of
+known words with hyphens. After a path stands ``~ file`` or ``~ folder`` when its form tells.
+An unknown word beyond the fourth becomes ``<other>``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from llmos_shell.slots import (
     UnknownSlotError,
 )
 from llmos_shell.wordforms import (
-    NAME_INTRODUCERS,
     NEVER_NAMES,
     NUMBER_WORDS,
     QUOTES,
@@ -45,6 +44,7 @@ from llmos_shell.wordforms import (
     counts_units,
     looks_like_glob,
     looks_like_path,
+    may_be_name,
     path_hint,
     trim,
 )
@@ -188,7 +188,7 @@ class _Encoder:
             number, unit = glued
             self._slot(Kind.NUM, number, first)
             if unit:
-                self._word(unit)
+                self._put(unit)
             return 1
         number_word = NUMBER_WORDS.get(first.lower())
         if number_word and counts_units(second, before=self._text(self._at - 1)):
@@ -197,18 +197,17 @@ class _Encoder:
         return 0
 
     def _take_word(self, text: str) -> int:
-        following = self._text(self._at + 1).lower()
-        previous = self._text(self._at - 1).lower()
-        extension = as_extension(text, (self._text(self._at - 2).lower(), previous), following)
+        previous = self._word(-1)
+        extension = as_extension(text, (self._word(-2), previous), self._word(1))
         host = as_host(text)
         plain = text.replace("’", "'").lower()
         if extension is not None:
             self._slot(Kind.STR, extension, text)
         elif plain in SLASHED_WORDS:
             for part in plain.split("/"):
-                self._word(part)
+                self._put(part)
         elif self._is_known(plain):
-            self._known(text, plain, previous)
+            self._known(text, plain)
         elif host is not None:
             self._slot(Kind.HOST, host, text)
         elif looks_like_glob(text):
@@ -223,18 +222,23 @@ class _Encoder:
             self._unknown(text, plain)
         return 1
 
-    def _known(self, text: str, plain: str, previous: str) -> None:
-        introduced = previous in NAME_INTRODUCERS and plain not in NEVER_NAMES
-        if introduced or self._at == self._lone_capital or plain not in self.words:
+    def _known(self, text: str, plain: str) -> None:
+        ambiguous = self._at == self._lone_capital or plain not in self.words
+        if ambiguous or may_be_name(
+            plain,
+            (self._word(-2), self._word(-1)),
+            self._word(1),
+            is_last=self._at == len(self.pieces) - 1,
+        ):
             if self._slot(Kind.STR, text):
                 self._out.append(_HINT)
             else:
+                # The word alone says more than the mark for one without a slot.
                 self._out.pop()
         self._out.append(plain)
 
     def _unknown(self, text: str, plain: str) -> None:
-        stem, owner, _ = plain.rpartition("'s")
-        if owner and stem == plain[:-2]:
+        if plain.endswith("'s") and plain != "'s":
             self._take_word(text[:-2])
             return
         self._slot(Kind.STR, text)
@@ -246,7 +250,7 @@ class _Encoder:
             if meant is not None:
                 self._out.extend((_HINT, meant))
 
-    def _word(self, word: str) -> None:
+    def _put(self, word: str) -> None:
         self._out.append(word if word in self.words else OTHER)
 
     def _slot(self, kind: Kind, value: str, typed: str | None = None) -> bool:
@@ -268,6 +272,10 @@ class _Encoder:
         if not 0 <= index < len(self.pieces) or self.pieces[index].quoted:
             return ""
         return self.pieces[index].text
+
+    def _word(self, offset: int) -> str:
+        """Return a neighbour of the current piece in lower case."""
+        return self._text(self._at + offset).lower()
 
     def _find_lone_capital(self) -> int:
         """Return the index of the one known word with a capital in mid-sentence, or -1.

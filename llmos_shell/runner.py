@@ -184,6 +184,14 @@ class Runner:
         if self._interrupts >= KILL_AFTER:
             self._signal(signal.SIGKILL)
 
+    def _foreground(self) -> int | None:
+        """Return the process group that has the command's terminal."""
+        if self._master is None:
+            return None
+        with contextlib.suppress(OSError):
+            return os.tcgetpgrp(self._master)
+        return None
+
     def hang_up(self) -> None:
         """Tell the running command that the terminal is gone."""
         self._signal(signal.SIGHUP)
@@ -199,13 +207,10 @@ class Runner:
             await process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        groups = {self._pid} if self._pid is not None else set()
-        if self._master is not None:
-            with contextlib.suppress(OSError):
-                groups.add(os.tcgetpgrp(self._master))
-        for group in groups:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, number)
+        for group in {self._pid, self._foreground()}:
+            if group:  # 0 would be our own
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, number)
 
     def _argv(
         self, line: str, tty: str, source: int, report: int, options: tuple[str, ...]

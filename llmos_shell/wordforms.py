@@ -16,15 +16,32 @@ def _set(spaced: str) -> frozenset[str]:
 
 QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "„": "“", "‘": "’", "«": "»"}
 
-# After these a word is a name or a text, even when it is a known word: "a folder called backup".
-NAME_INTRODUCERS = _set(
+# A known word is given as a name as well where people put names: "a folder called backup",
+# "remove the directory memory", "rename it to disk", "search for address in …". To take too many
+# for names is harmless, because the word itself is kept beside the slot.
+_NAMED_BY = _set(
     "called named titled phrase string text word words pattern containing contains contain "
-    "mentioning mentions mention saying says"
+    "mentioning mentions mention saying says keyword term expression "
+    "file folder directory dir subfolder subdirectory package program service daemon unit process "
+    "grep mkdir rmdir touch rm cat ping locate"
 )
+_NAMED_BY_AT_END = _set(
+    "to for as into delete remove erase restart start stop reload find open extract unpack copy "
+    "move rename in inside under within"
+)
+_NAME_ENDS_BEFORE = _set("in inside under within below from to into as please now through")
+_KEEPS_A_NAME = _set("folder directory dir file service daemon package process")
+_BEFORE_A_NAME = _set("a an the my this that")
+# These are never names, wherever they stand.
 NEVER_NAMES = _set(
-    "a an and any are as at by count counts do document documents file files folder folders "
-    "for from has have how i in inside is it like my occurrences of on or please something that "
-    "the these this those to under what where which with within words"
+    "a about above all an and any are as at been below big by called contain containing contains "
+    "count counts current do document documents does empty entire every file files folder folders "
+    "directory directories for from has have here hidden home how i in inside installed into is it "
+    "its large larger list located lists like me my name named names new newest now occurrences of "
+    "old older on or over please recursively root running same size sizes smaller something text "
+    "than that the them there these they this those to type under us was we were what when where "
+    "which whole with within word words working you your listing listings size system sorted by "
+    "tree space info use total general case order older newer bigger empty first last latest largest biggest not only also"
 )
 # Written with a slash and yet no path.
 SLASHED_WORDS = _set("and/or file/folder files/folders folder/file i/o start/stop tcp/ip")
@@ -106,7 +123,7 @@ _OF_EXTENSION = _set(
     "picture pictures suffix"
 )
 _FOLDER_NAMES = _set(
-    ". .. ~ bin boot cache config desktop dev doc docs documents downloads etc home lib log logs "
+    ". .. ~ bin boot cache desktop dev doc docs documents downloads etc home lib log logs "
     "media mnt music opt pictures proc projects public root run sbin share spool srv src sys "
     "templates tmp usr var videos work www"
 )
@@ -203,6 +220,17 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def may_be_name(word: str, before: tuple[str, str], following: str, *, is_last: bool) -> bool:
+    """Whether a known word stands where people put names."""
+    if word in NEVER_NAMES:
+        return False
+    if before[1] in _NAMED_BY:
+        return True
+    if following in _KEEPS_A_NAME and before[1] in _BEFORE_A_NAME:
+        return True
+    return before[1] in _NAMED_BY_AT_END and (is_last or following in _NAME_ENDS_BEFORE)
 
 
 def as_extension(text: str, before: tuple[str, str], following: str) -> str | None:

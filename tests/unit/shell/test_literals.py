@@ -121,17 +121,37 @@ def test_sizes_are_written_as_find_takes_them(typed: str, size: str) -> None:
     assert slotted(f"files over {typed} in /srv")[1] == {"size1": size, "path1": "/srv"}
 
 
+def test_a_size_to_stay_below_is_written_in_a_finer_unit() -> None:
+    slots = {"size1": literal(Kind.SIZE, "2G")}
+    assert fill("find . -size -<size1>", slots) == "find . -size -2048M"
+    assert fill("find . -size +<size1>", slots) == "find . -size +2G"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "remove the directory memory",
+        "rename memory to disk",
+        "search for memory in /etc",
+        "make a memory folder",
+    ],
+)
+def test_a_known_word_where_names_stand_is_given_as_name_and_as_word(request_: str) -> None:
+    values = slotted(request_)[1].values()
+    assert {"memory", "disk"} & set(values)
+
+
 def test_a_known_word_after_called_is_a_name() -> None:
     assert slotted("make a folder called photos")[1] == {"str1": "photos"}
     assert slotted("search for the word log in /etc")[1] == {"str1": "log", "path1": "/etc"}
 
 
 def test_a_lone_capital_in_mid_sentence_is_given_as_name_and_as_word() -> None:
-    assert slotted("delete the folder Photos") == (
-        "delete the folder <str1> ~ photos",
+    assert slotted("show the Photos of this") == (
+        "show the <str1> ~ photos of this",
         {"str1": "Photos"},
     )
-    assert slotted("Delete The Folder Photos")[1] == {}
+    assert slotted("Show The Photos Of This")[1] == {}
 
 
 def test_a_typing_error_is_given_as_name_and_as_the_word_it_may_be() -> None:
