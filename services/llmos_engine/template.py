@@ -93,6 +93,19 @@ class ChatTemplate:
             return text
         return self._control.sub(lambda match: f"{match[0][0]}\u2060{match[0][1:]}", text)
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the rendering process, if it does not run; the first rendering would do it too."""
+        if self._process is None:
+            # -I: neither the environment nor the working directory chooses what is imported.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "llmos_engine.renderer"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},
+            )
+        return self._process
+
     def close(self) -> None:
         """End the rendering process."""
         process, self._process = self._process, None
@@ -105,7 +118,7 @@ class ChatTemplate:
         process.wait()
 
     def _exchange(self, ask: bytes) -> bytes:
-        process = self._process or self._start()
+        process = self.start()
         if process.stdin is None or process.stdout is None:
             raise DecodeFailed("the template renderer has no pipes")
         try:
@@ -118,17 +131,6 @@ class ChatTemplate:
             raise InvalidRequest(
                 f"the model's chat template needs {took}", code="template_failed"
             ) from error
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        # -I: neither the environment nor the working directory chooses what is imported.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "llmos_engine.renderer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={},
-        )
-        return self._process
 
 
 def _read_line(pipe: IO[bytes], timeout: float) -> bytes:

@@ -46,6 +46,8 @@ class LlamaModel:
             eos=self._vocab.text(self._vocab.eos),
             control_tokens=self._vocab.hidden_texts,
         )
+        # Now, while nobody waits: a slow machine takes seconds to start a Python.
+        self._template.start()
         self._cached: list[int] = []
         self.context = int(lib.llama_n_ctx(context))
 
