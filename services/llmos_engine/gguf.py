@@ -160,7 +160,7 @@ class _Reader:
         if keys > MAX_KEYS:
             raise self._error(f"claims {keys} keys (at most {MAX_KEYS})")
         values = self._keys(keys)
-        self._tensors(tensors, _alignment(values, self))
+        self._tensors(tensors, self._alignment(values))
         return Header(version=version, values=values, tensors=tensors)
 
     def _keys(self, count: int) -> dict[str, Value]:
@@ -216,6 +216,14 @@ class _Reader:
             return
         for _ in range(count):
             self._advance(self._length(key, MAX_STRING), key)
+
+    def _alignment(self, values: Mapping[str, Value]) -> int:
+        value = values.get("general.alignment", DEFAULT_ALIGNMENT)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._error("general.alignment is not a number")
+        if not 1 <= value <= 2**20 or value & (value - 1):
+            raise self._error(f"general.alignment is {value}, no power of 2")
+        return value
 
     def _tensors(self, count: int, alignment: int) -> None:
         ends = 0
@@ -285,12 +293,3 @@ class _Reader:
 
     def _error(self, what: str) -> GgufError:
         return GgufError(what, path=self._path)
-
-
-def _alignment(values: Mapping[str, Value], reader: _Reader) -> int:
-    value = values.get("general.alignment", DEFAULT_ALIGNMENT)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise reader._error("general.alignment is not a number")  # noqa: SLF001 - same module
-    if not 1 <= value <= 2**20 or value & (value - 1):
-        raise reader._error(f"general.alignment is {value}, no power of 2")  # noqa: SLF001
-    return value
