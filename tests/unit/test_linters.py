@@ -12,12 +12,14 @@ SCRIPTS = [
     ROOT / "build.sh",
     ROOT / ".ci/run",
     *sorted(ROOT.glob("image/**/*.sh")),
-    *sorted(path for path in ROOT.glob("overlays/**/*.sh")),
+    *sorted(ROOT.glob("overlays/**/*.sh")),
 ]
 UNITS = sorted(
     path
     for kind in ("service", "socket", "timer", "target", "path")
     for path in ROOT.glob(f"overlays/*/usr/lib/systemd/system/*.{kind}")
+    # An alias leads to a unit of the image.
+    if not path.is_symlink()
 )
 
 
