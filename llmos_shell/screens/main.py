@@ -28,7 +28,7 @@ from llmos_shell.widgets.status import StatusBar
 if TYPE_CHECKING:
     from textual.worker import Worker
 
-MAX_BLOCKS: Final = 60
+MAX_BLOCKS: Final = 40
 """Older pieces of the conversation go: memory has an end."""
 NOTHING_OPEN: Final = "No question is open. To run the program of that name, type !{}"
 QUICK: Final = 0.5

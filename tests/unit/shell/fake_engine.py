@@ -1,7 +1,7 @@
 """An engine that answers from a table: stands in at the edge, where the socket would be."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ class FakeEngine:
     meta: Mapping[str, str] = field(default_factory=dict)
     error: EngineError | None = None
     asked: list[ChatRequest] = field(default_factory=list)
-    before_answer: Callable[[], object] | None = None
+    before_answer: Callable[[], Awaitable[None]] | None = None
 
     def plan(self, request: str, command: str, say: str = "As you wish") -> None:
         """Let ``request`` be answered by a plan."""
@@ -66,7 +66,7 @@ class FakeEngine:
     async def chat(self, request: ChatRequest) -> ChatCompletion:
         self.asked.append(request)
         if self.before_answer is not None:
-            self.before_answer()
+            await self.before_answer()
         self._check()
         text = self.answers.get(request.messages[-1].text, '{"say": "", "command": ""}')
         choice = Choice(0, ChatMessage.assistant(text), FinishReason.STOP)
