@@ -41,7 +41,8 @@ NEVER_NAMES = _set(
     "old older on or over please recursively root running same size sizes smaller something text "
     "than that the them there these they this those to type under us was we were what when where "
     "which whole with within word words working you your listing listings size system sorted by "
-    "tree space info use total general case order older newer bigger empty first last latest largest biggest not only also"
+    "tree space info use total general case order older newer bigger empty first last latest "
+    "largest biggest not only also"
 )
 # Written with a slash and yet no path.
 SLASHED_WORDS = _set("and/or file/folder files/folders folder/file i/o start/stop tcp/ip")

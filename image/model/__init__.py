@@ -1,0 +1,1 @@
+"""The built-in model of LLMOS: data, tokenizer, training, export, evaluation."""
