@@ -68,6 +68,7 @@ def pytest_runtest_makereport(
 def _evidence(vm: Machine, item: pytest.Function) -> str:
     lines = [f"serial log   {vm.serial.log}"]
     try:
+        lines.append(f"machine      {vm.qmp.state()}")
         lines.append(f"screenshot   {vm.screenshot(f'failed-{item.name}')}")
     except (ImageError, OSError) as error:
         lines.append(f"screenshot   none: {error}")
