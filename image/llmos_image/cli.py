@@ -1,9 +1,11 @@
 """The command line ``llmos-image``: the only place where an error becomes an exit."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -232,6 +234,8 @@ def _guarded(action: Callable[[], object]) -> int:
         return 1
     except ImageError as error:
         return _complain(error)
+    except Exception as error:  # noqa: BLE001  # the outermost layer: nothing else may end it
+        return _complain(_bug(error))
     return status if isinstance(status, int) else 0
 
 
@@ -240,6 +244,17 @@ def _complain(error: ImageError) -> int:
     if error.hint:
         click.echo(error.hint, err=True)
     return error.exit_code
+
+
+def _bug(error: Exception) -> ImageError:
+    """A failure that nobody foresaw: its traceback goes to a file, not to the person."""
+    log = default_root() / "logs" / "bug.log"
+    with contextlib.suppress(OSError):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(error)))
+    return ImageError(
+        f"{type(error).__name__}: {error}", hint=f"This is a bug; please report it with {log}."
+    )
 
 
 def _as_interrupt(_number: int, _frame: object) -> NoReturn:

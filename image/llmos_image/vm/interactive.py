@@ -100,11 +100,13 @@ def _terminal_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-        if sys.stdout.isatty():
-            # Attributes off, cursor on, whole screen scrolls: the guest's last screen may
-            # have left all of it otherwise.
-            sys.stdout.write("\x1b[0m\x1b[?25h\x1b[r\n")
+        # A terminal that was closed meanwhile needs nothing any more.
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            if sys.stdout.isatty():
+                # Attributes off, cursor on, whole screen scrolls: the guest's last screen may
+                # have left all of it otherwise.
+                sys.stdout.write("\x1b[0m\x1b[?25h\x1b[r\n")
 
 
 def _window_sockets() -> list[Path]:
