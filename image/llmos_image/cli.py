@@ -234,7 +234,7 @@ def _guarded(action: Callable[[], object]) -> int:
         return 1
     except ImageError as error:
         return _complain(error)
-    except Exception as error:  # noqa: BLE001  # the outermost layer: nothing else may end it
+    except Exception as error:  # the outermost layer: nothing else may end it
         return _complain(_bug(error))
     return status if isinstance(status, int) else 0
 
