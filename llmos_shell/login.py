@@ -83,6 +83,8 @@ def session() -> int:
     if terminal is None:
         become_bash(["-l"], "llmos-shell: this terminal cannot show the session: here is bash.")
     os.environ.update(terminal.environment())
+    for name in ("COLUMNS", "LINES"):  # the terminal knows better, and may be resized
+        os.environ.pop(name, None)
     keeper = Keeper(0)
     ears, mouth = os.pipe()
     child = os.fork()

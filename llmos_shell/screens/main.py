@@ -117,6 +117,7 @@ class MainScreen(Screen[None]):
         """Show what is typed, or do not: a password."""
         if self.prompt.line.password is not hidden:
             self.prompt.line.password = hidden
+            self._show_hint()
 
     def give_terminal(self, run: Callable[[], Outcome]) -> Outcome:
         """Leave the terminal to ``run`` and come back."""
@@ -151,7 +152,8 @@ class MainScreen(Screen[None]):
                 proposal = self._turn.proposal if self._turn else None
                 hint = proposal.risk.invitation if proposal else ""
             case Mode.RUNNING:
-                hint = "Ctrl-C: stop"
+                hidden = self.prompt.line.password
+                hint = "what you type is hidden" if hidden else "Ctrl-C: stop"
         self.status.show_hint(hint)
 
     async def action_enter(self) -> None:
