@@ -10,6 +10,16 @@ class SoberDriver(LinuxDriver):
     Textual has no switch for these two.
     """
 
+    def start_application_mode(self) -> None:
+        """Begin, with the terminal's own cursor to be seen.
+
+        Textual draws one and hides the real one, which braille displays and screen readers
+        of the console follow; it is moved to the prompt with every picture.
+        """
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.write("\x1b[?25h")
+        self.flush()
+
     def _request_terminal_sync_mode_support(self) -> None:
         """Ask nothing."""
 

@@ -80,6 +80,18 @@ def worst(changed: Changed, words: tuple[Word, ...], cwd: str, home: str) -> Pla
     return max(filter(None, found), key=lambda place: place.risk.severity, default=None)
 
 
+def named(changed: Changed, words: tuple[Word, ...]) -> tuple[str, ...]:
+    """Return the words that name what a command changes, as they are written."""
+    plain = tuple(word.known for word in words if not word.known.startswith("-"))
+    match changed:
+        case Changed.NONE:
+            return ()
+        case Changed.LAST:
+            return plain[-1:]
+        case _:
+            return plain
+
+
 def _paths(word: Word) -> tuple[str, ...]:
     """Return what of a word could be a path: itself, or the value of `--option=value`."""
     text = word.known.strip('"')

@@ -37,6 +37,8 @@ class Part:
     does: str
     risk: Risk
     because: str = ""
+    touches: tuple[str, ...] = ()
+    """What it changes, as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _assess(program: str, rule: Rule, words: tuple[Word, ...], context: Context)
             risk, because = place.risk, place.because
     if rule.runs is not None:
         risk = Risk.worst(risk, rule.runs.least)
-    return Part(program, does, risk, because)
+    return Part(program, does, risk, because, places.named(rule.changes, words))
 
 
 def _subcommand(program: str, rule: Rule, words: tuple[Word, ...]) -> tuple[Risk, str]:

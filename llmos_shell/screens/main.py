@@ -33,7 +33,7 @@ MAX_BLOCKS: Final = 40
 NOTHING_OPEN: Final = "No question is open. To run the program of that name, type !{}"
 QUICK: Final = 0.5
 """A program that had the terminal for less seconds than this may have left a message there."""
-CLEAR: Final = b"\x1b[H\x1b[2J"
+ERASE: Final = b"\x1b[2J"
 REFUSALS: Final = frozenset({"n", "no", "y", "yes"})
 
 
@@ -105,8 +105,14 @@ class MainScreen(Screen[None]):
         """Turn the prompt to another purpose."""
         self.prompt.switch(mode, self.session.runner.state.place)
         self._show_hint()
+        self.call_after_refresh(self._place_cursor)
         if mode is not Mode.RUNNING:
             self._look_again.set()
+
+    def _place_cursor(self) -> None:
+        """Let the terminal's own cursor follow when the prompt moves and nobody types."""
+        self.app.cursor_position = self.prompt.line.cursor_screen_offset
+        self.prompt.line.refresh()
 
     def output_size(self) -> TerminalSize:
         """Return how much room the output of a command has."""
@@ -123,7 +129,7 @@ class MainScreen(Screen[None]):
         """Leave the terminal to ``run`` and come back."""
         with self.app.suspend():
             if not self.terminal.rich:  # no alternate screen: the session is still to be seen
-                os.write(1, CLEAR)
+                os.write(1, ERASE + b"\x1b[H")
             outcome = run()
             if outcome.status or outcome.seconds < QUICK:
                 os.write(1, f"\r\n[{outcome.text}] Enter: back to the session ".encode())
@@ -176,8 +182,10 @@ class MainScreen(Screen[None]):
         self.session.history.add(line)
         if route.kind is Kind.LEAVE:
             self.action_leave()
-        elif route.text == "clear":
+        elif line.strip() == "clear":
             await self.action_clear()
+        elif line.strip() == "help":
+            self.action_help()
         else:
             await self._take_turn(route)
 
@@ -283,9 +291,11 @@ class MainScreen(Screen[None]):
             self.status.show_hint("  ".join(names))
 
     async def action_clear(self) -> None:
-        """Ctrl-L: begin with an empty screen."""
+        """Ctrl-L: begin with an empty screen, and draw all of it: others may have written there."""
         if self.prompt.mode is Mode.READY:
             await self.log_view.remove_children()
+        os.write(1, ERASE)
+        self.refresh(layout=True)
 
     def action_page(self, pages: int) -> None:
         """PgUp and PgDn: scroll the conversation."""

@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.events import Key
+from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import Input, Static
 
@@ -53,6 +54,13 @@ class Line(Input):
 
     asking = False
     """Whether the line waits for an answer to a plan."""
+
+    @property
+    def cursor_screen_offset(self) -> Offset:
+        """Where the terminal's own cursor belongs; Textual is one off behind the last letter."""
+        offset = super().cursor_screen_offset
+        behind = self.cursor_position == len(self.value)
+        return Offset(offset.x - behind, offset.y)
 
     def on_key(self, event: Key) -> None:
         """Take `e` at a plan for a key; everywhere else it is a letter."""

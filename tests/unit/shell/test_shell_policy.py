@@ -233,6 +233,8 @@ def test_the_reason_names_what_is_at_stake() -> None:
 def test_the_explanation_says_what_every_part_does() -> None:
     assert explain(POLICY.judge("ps aux | head", HERE)) == "Shows processes, shows the first lines."
     assert explain(POLICY.judge("frobnicate -x", HERE)) == "Runs frobnicate."
+    assert explain(POLICY.judge("rm -r 'a b' c", HERE)) == "Removes files for good: a b, c."
+    assert explain(POLICY.judge("cp a b", HERE)) == "Copies files to: b."
 
 
 def test_enter_is_never_consent_to_a_change() -> None:
