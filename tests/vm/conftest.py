@@ -7,6 +7,7 @@ build/test-results/.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -48,7 +49,9 @@ def toolbox() -> Sandbox:
 def results(request: pytest.FixtureRequest) -> Path:
     """The folder for a test file's logs and screenshots."""
     folder = _RESULTS / Path(request.path).stem
-    folder.mkdir(parents=True, exist_ok=True)
+    # What an earlier run left must not be taken for this one's.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     return folder
 
 

@@ -109,6 +109,14 @@ class GuestShell:
         self._lines.send(_AGENT.encode() + b"\n", deadline, "its program")
         self._ready = True
 
+    def reboot(self, seconds: float = _BOOT_SECONDS) -> None:
+        """Reboot the guest, and wait until it runs commands again."""
+        self.wait_until_ready()
+        # Not waited for: the shell may be gone before it can answer. The next one greets anew.
+        self._ask("systemctl --no-block reboot", _SECONDS, self._deadline.within(_SECONDS))
+        self._ready = False
+        self.wait_until_ready(seconds)
+
     def execute(self, command: str, seconds: float = _SECONDS) -> Result:
         """Run ``command`` by ``bash -c``; the guest ends it after ``seconds``.
 
@@ -116,11 +124,8 @@ class GuestShell:
             DeadlinePassed: it took longer, or the guest does not answer.
         """
         self.wait_until_ready()
-        self._number += 1
         deadline = self._deadline.within(seconds + _GRACE_SECONDS)
-        encoded = base64.b64encode(command.encode()).decode("ascii")
-        request = f"{self._number} {seconds:.0f} {encoded}\n"
-        self._lines.send(request.encode(), deadline, f"`{command}`")
+        self._ask(command, seconds, deadline)
         result = self._answer(command, deadline)
         if result.status == _TIMED_OUT:
             raise DeadlinePassed(f"`{command}` in the guest took longer than {seconds:.0f} s")
@@ -178,6 +183,12 @@ class GuestShell:
         shown = self.succeed(f"systemctl show -p LoadState -p ActiveState {unit}")
         values = dict(line.split("=", 1) for line in shown.splitlines())
         return "not-found" if values["LoadState"] == "not-found" else values["ActiveState"]
+
+    def _ask(self, command: str, seconds: float, deadline: Deadline) -> None:
+        self._number += 1
+        encoded = base64.b64encode(command.encode()).decode("ascii")
+        request = f"{self._number} {seconds:.0f} {encoded}\n"
+        self._lines.send(request.encode(), deadline, f"`{command}`")
 
     def _answer(self, command: str, deadline: Deadline) -> Result:
         while True:
