@@ -102,8 +102,21 @@ setup() {
     make_venv
 }
 
+# The tests of the training recipe need torch; without it they say so and are skipped.
+add_training() {
+    local lock=$root/image/requirements/train.txt stamp
+    stamp=$(sha256sum <"$lock")
+    [[ -f $venv/train-stamp && $(<"$venv/train-stamp") == "$stamp" ]] && return
+    say "Adding what trains the model"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        -r "$lock" 2>"$venv/train.log" ||
+        say "torch's CPU build cannot be had here: the training tests are skipped ($venv/train.log)"
+    printf '%s\n' "$stamp" >"$venv/train-stamp"
+}
+
 run_tests() {
     setup tmux:tmux shellcheck:shellcheck systemd-analyze:systemd
+    add_training
     "$venv/bin/python" -m pytest "$@"
 }
 

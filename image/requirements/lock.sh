@@ -3,12 +3,28 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-lock() {
-    local out=$1 python=$2
-    shift 2
-    uv pip compile --quiet --universal --python-version "$python" --generate-hashes \
-        --no-header --no-annotate "$@" pyproject.toml --output-file "image/requirements/$out"
+compile() {
+    uv pip compile --quiet --universal --python-version "$1" --generate-hashes \
+        --no-header --no-annotate "${@:2}" pyproject.toml
 }
 
-lock host.txt 3.11 --extra host --extra shell --extra engine --extra dev "$@"
-lock target.txt 3.13 --extra shell --extra engine --extra llama "$@"
+lock() {
+    local out=image/requirements/$1
+    compile "${@:2}" >"$out.new"
+    mv "$out.new" "$out"
+}
+
+lock host.txt 3.11 --extra host --extra shell --extra engine --extra dev
+lock target.txt 3.13 --extra shell --extra engine --extra llama
+
+# Training: torch's CPU build, which needs none of the GPU packages that torch names. The index
+# that has it is a matter of pip's own configuration; its hash is for Python 3.11.
+left_out=(--no-emit-package torch)
+while read -r name; do
+    left_out+=(--no-emit-package "$name")
+done < <(compile 3.11 --extra train | grep -oE '^(nvidia|cuda|triton)[a-z0-9-]*' | sort -u)
+lock train.txt 3.11 --extra train "${left_out[@]}"
+cat >>image/requirements/train.txt <<'LOCK'
+torch==2.13.0 \
+    --hash=sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+LOCK
