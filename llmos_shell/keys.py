@@ -11,32 +11,30 @@ F1 help   F10 leave"""
 
 HELP: Final = """\
 Lines
-  in plain words     the model proposes a command; you see what it does, and decide
-  a command          runs as in bash; folder, variables and functions live on
-  !line              always a command
-  !!line             a command that gets the whole terminal (editors do anyway)
-  ?line              always a request
-  exit               leave (also Ctrl-D on an empty line, F10)
+  in plain words    the model proposes a command: you see what it does
+  a command         runs as in bash: folder, variables, functions live on
+  !line             always a command
+  !!line            a command that gets the whole terminal, as editors do
+  ?line             always a request
+  exit              leave (also F10, and Ctrl-D on an empty line)
 
 At a plan
-  Enter              run it, if it only reads
-  y or yes, Enter    run it, if it changes something or uses the network
-  yes, Enter         run it, if it destroys data (y is not enough)
-  e                  edit the command first
-  Esc, Ctrl-C        do not run it
+  Enter             run it, if it only reads
+  y, Enter          run it, if it changes something or uses the network
+  yes, Enter        run it, if it destroys data (y is not enough)
+  e                 edit the command first
+  Esc, Ctrl-C       do not run it
 
 While a command runs
-  Ctrl-C             stop it; three times: kill it
-  a line, Enter      goes to the command; passwords are not shown
-  Ctrl-D             end of input
+  Ctrl-C            stop it; three times: kill it
+  a line, Enter     goes to the command; passwords are not shown
+  Ctrl-D            end of input
 
 Keys
-  Up, Down           earlier lines          Tab        complete a file or program
-  PgUp, PgDn         scroll                 Ctrl-L     clear the screen
-  F1                 this help              F10        leave
+  Up, Down          earlier lines       Tab       complete a file or program
+  PgUp, PgDn        scroll              Ctrl-L    empty the screen
+  F1                this help           F10       leave
 
-What a plan's risk means
-  reads only, uses the network, changes files, changes the system, destroys data;
-  "not understood" means that nobody can say what it does: read it before you agree.
+"not understood" means that no rule covers a command: read it, then decide.
 
 Esc closes this help."""

@@ -47,6 +47,8 @@ class Route:
     text: str
     whole_terminal: bool = False
     """Whether the person asked for the real terminal: `!!line`."""
+    missing: str = ""
+    """The program that a request may have been meant for, which is not here."""
 
 
 class Surroundings(Protocol):
@@ -129,7 +131,15 @@ def route(line: str, around: Surroundings) -> Route:
             return Route(Kind.STRAY, text)
         case _ if _is_command(text, around):
             kind = Kind.COMMAND
-    return Route(kind if text else Kind.NOTHING, text)
+    missing = _missing(text, around) if kind is Kind.REQUEST else ""
+    return Route(kind if text else Kind.NOTHING, text, missing=missing)
+
+
+def _missing(text: str, around: Surroundings) -> str:
+    """Return the first word if the line would be a command, were there such a program."""
+    first, *rest = text.split() or [""]
+    looks = re.fullmatch(r"[a-z][a-z0-9._+-]*", first) and all(map(_marked, rest))
+    return first if looks and not around.is_program(first) else ""
 
 
 def _is_command(text: str, around: Surroundings) -> bool:

@@ -14,6 +14,7 @@ from llmos_shell.widgets.prompt import Mode
 
 STILL_LOADING: Final = "The model is still loading: this takes a moment longer."
 NOTHING_TO_RUN: Final = "There is nothing to run for that."
+NO_PROGRAM: Final = "There is no program called {} here."
 SCREENFUL: Final = "This program wants the whole screen: Ctrl-C, then start it with !! before it."
 
 
@@ -46,8 +47,11 @@ class Turn:
         self.proposal: Proposal | None = None
         """What waits for consent."""
 
-    async def ask(self, request: str) -> None:
-        """Get a plan, and put the question."""
+    async def ask(self, request: str, missing: str = "") -> None:
+        """Get a plan, and put the question.
+
+        ``missing`` is a program that the person may have meant and that is not here.
+        """
         await self._block.show_request(request)
         self._stage.switch(Mode.THINKING)
         if self._session.link.state.condition is Condition.LOADING:
@@ -61,9 +65,13 @@ class Turn:
             raise
         else:
             await self._put(proposal)
+            if proposal.command:
+                missing = ""
         finally:
             if self.proposal is None:
                 self._stage.switch(Mode.READY)
+        if missing:
+            await self._block.say(NO_PROGRAM.format(missing))
 
     async def _put(self, proposal: Proposal) -> None:
         if not proposal.command:

@@ -198,7 +198,7 @@ class MainScreen(Screen[None]):
                 return
             case Kind.REQUEST:
                 self.switch(Mode.THINKING)
-                work = turn.ask(route.text)
+                work = turn.ask(route.text, route.missing)
             case _:
                 self.switch(Mode.RUNNING)
                 work = turn.run_typed(route.text, whole_terminal=route.whole_terminal)

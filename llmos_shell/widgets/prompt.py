@@ -37,7 +37,8 @@ class Line(Input):
     """An input that leaves the keys with a meaning of their own to the prompt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "screen.enter", show=False),
+        # Some serial terminals send a line feed for Enter.
+        Binding("enter,ctrl+j", "screen.enter", show=False),
         Binding("up", "screen.older", show=False),
         Binding("down", "screen.newer", show=False),
         Binding("tab", "screen.complete", show=False),

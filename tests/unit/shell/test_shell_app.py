@@ -318,6 +318,14 @@ async def test_a_model_that_is_not_sure_proposes_nothing(
         await person.sees("there is no frobnicate here", "llmos ~ >")
 
 
+async def test_a_program_that_is_not_here_is_named_when_the_model_has_no_plan(
+    session: Session,
+) -> None:
+    async with at(session) as person:
+        await person.type("frobnicate notes.txt")
+        await person.sees("There is no program called frobnicate here.", "llmos ~ >")
+
+
 async def test_text_of_the_model_is_text_and_no_markup(
     session: Session, engine: FakeEngine
 ) -> None:
@@ -395,11 +403,10 @@ async def test_long_conversations_stay_bounded(session: Session) -> None:
 
 @pytest.mark.parametrize("keys", [("f10",), ("ctrl+d",), (*"exit", "enter")])
 async def test_there_are_ways_out(session: Session, keys: tuple[str, ...]) -> None:
-    app = ShellApp(session, EMULATOR)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press(*keys)
-        await pilot.pause()
-    assert app.return_code == 0
+    async with at(session) as person:
+        await person.press(*keys)
+        await person.pilot.pause()
+    assert person.app.return_code == 0
 
 
 async def test_ctrl_q_is_no_way_out(session: Session) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos_shell.route import Kind, route
@@ -162,11 +162,19 @@ def test_a_file_of_that_name_makes_a_word_an_argument() -> None:
     assert route("mv a b", World(files=frozenset({"a"}))).kind is Kind.COMMAND
 
 
+def test_a_command_whose_program_is_not_here_is_a_request_that_says_so() -> None:
+    assert route("nano notes.txt", World()).missing == "nano"
+    assert route("htop", World()).missing == "htop"
+    assert not route("show me everything", World()).missing
+    assert not route("ls -l", World()).missing
+
+
 def test_make_takes_targets_where_there_is_a_makefile() -> None:
     assert route("make test", World()).kind is Kind.REQUEST
     assert route("make test", World(files=frozenset({"Makefile"}))).kind is Kind.COMMAND
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_line_has_a_route(line: str) -> None:
     decided = route(line, World())
@@ -174,6 +182,7 @@ def test_any_line_has_a_route(line: str) -> None:
     assert decided.text in line
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_a_line_whose_first_word_is_no_program_never_runs_unmarked(line: str) -> None:
     decided = route(line, World(programs=frozenset()))
