@@ -42,6 +42,8 @@ GLOB: Final = re.compile(r"(?<!\\)[*?\[]")
 BRACES: Final = re.compile(r"(?<!\\)\{[^{}]*(,|\.\.)")
 PLAIN_START: Final = re.compile(r'"?[\w./~,:@%+=^]')
 PLAIN_EXPANSION: Final = re.compile(r"\$\{\w+(:?-[\w./ ~-]*)?\}|\$\{#\w+\}")
+SUBSCRIPT: Final = re.compile(r"\w\[.*[$`]|\s-v\s")
+"""In a test, `a[$(command)]` runs the command even between single quotes."""
 PLAIN_ARITHMETIC: Final = re.compile(r"[\d\s()+*/%-]*")
 
 
@@ -167,6 +169,8 @@ class _Reader:
         start = self.raw(node)
         if node.type == "compound_statement" and start.startswith("(("):
             self.problem("calculates with shell variables")
+        elif node.type == "test_command" and SUBSCRIPT.search(start):
+            self.problem("looks into a variable by a name that could run a command")
         elif node.type == "for_statement" and not start.startswith("for"):
             self.problem("asks questions with `select`")
         else:

@@ -135,7 +135,8 @@ class Policy:
         if problem:
             return [_unknown(program, problem)]
         if not rest:
-            return []
+            # Without a script of its own a shell runs what comes through the pipe.
+            return [_unknown(program, "runs whatever it reads")] if runs.script_options else []
         if runs.script or runs.script_options:
             texts = [w.text for w in (rest if runs.script else rest[:1])]
             if None in texts:
