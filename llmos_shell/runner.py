@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import struct
 import subprocess
 import termios
 import time
@@ -15,18 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from llmos_shell.errors import RunnerError
+from llmos_shell.pseudoterminal import TerminalSize, drain, pumping
 from llmos_shell.state import FOR_BLOCKS, ShellState
 
 WRAPPER: Final = Path(__file__).with_name("wrapper.bash")
 SCRIPT: Final = '. "$@"; set --; __llmos_resume; eval "$__llmos_line"'
 
-READ_SIZE: Final = 65_536
-BURST: Final = 262_144
-"""Bytes taken from a command at a stretch…"""
-PAUSE: Final = 0.04
-"""…and seconds of rest after that: the command waits, the keys do not."""
-DRAIN: Final = 1_048_576
-"""Bytes still read after the end; a background job could write for ever."""
 MAX_REPORT: Final = 16 * 1024 * 1024
 PRIME_TIMEOUT: Final = 10.0
 GRACE: Final = 1.0
@@ -63,20 +56,6 @@ class Outcome:
                 with contextlib.suppress(ValueError):
                     return f" ({signal.Signals(status - 128).name})"
         return ""
-
-
-@dataclass(frozen=True, slots=True)
-class TerminalSize:
-    """Columns and rows."""
-
-    columns: int
-    rows: int
-
-    def apply(self, fd: int) -> None:
-        """Tell the terminal behind ``fd``; the programs on it get SIGWINCH."""
-        packed = struct.pack("HHHH", max(1, self.rows), max(1, self.columns), 0, 0)
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(fd, termios.TIOCSWINSZ, packed)
 
 
 class Runner:
@@ -243,9 +222,9 @@ class Runner:
             os.close(slave)
         self._master, self._pid, self._interrupts = master, process.pid, 0
         try:
-            with _pumping(master, on_output):
+            with pumping(master, on_output):
                 status = await process.wait()
-            _drain(master, on_output)
+            drain(master, on_output)
         except asyncio.CancelledError:
             await self._put_down(process)
             raise
@@ -293,54 +272,6 @@ def _read_all(fd: int) -> bytes:
         pieces.append(piece)
         offset += len(piece)
     return b"".join(pieces)
-
-
-@contextlib.contextmanager
-def _pumping(master: int, on_output: Callable[[bytes], None]) -> Iterator[None]:
-    """Pass on what comes from ``master``, in bursts with a rest between them."""
-    loop = asyncio.get_running_loop()
-    burst = 0
-    rest: asyncio.TimerHandle | None = None
-
-    def begin() -> None:
-        nonlocal burst
-        burst = 0
-        loop.add_reader(master, read)
-
-    def read() -> None:
-        nonlocal burst, rest
-        try:
-            data = os.read(master, READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:  # EIO: the last process on the terminal is gone
-            data = b""
-        if not data:
-            loop.remove_reader(master)
-            return
-        on_output(data)
-        burst += len(data)
-        if burst >= BURST:
-            loop.remove_reader(master)
-            rest = loop.call_later(PAUSE, begin)
-
-    os.set_blocking(master, False)
-    begin()
-    try:
-        yield
-    finally:
-        loop.remove_reader(master)
-        if rest is not None:
-            rest.cancel()
-
-
-def _drain(master: int, on_output: Callable[[bytes], None]) -> None:
-    """Pass on what a command that has ended left in its terminal."""
-    total = 0
-    with contextlib.suppress(OSError):  # nothing left, or nobody
-        while total < DRAIN and (data := os.read(master, READ_SIZE)):
-            on_output(data)
-            total += len(data)
 
 
 def _wait_in_foreground(process: subprocess.Popen[bytes], terminal: int) -> int:

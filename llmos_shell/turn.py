@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from llmos_shell.engine import Condition
 from llmos_shell.errors import NoPlan, RunnerError
-from llmos_shell.runner import Outcome, TerminalSize
+from llmos_shell.pseudoterminal import TerminalSize
+from llmos_shell.runner import Outcome
 from llmos_shell.session import Proposal, Session
 from llmos_shell.widgets.block import Block
 from llmos_shell.widgets.prompt import Mode

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from llmos_shell.complete import complete
 from llmos_shell.keys import BANNER
+from llmos_shell.pseudoterminal import TerminalSize
 from llmos_shell.route import Kind, Route
-from llmos_shell.runner import Outcome, TerminalSize
+from llmos_shell.runner import Outcome
 from llmos_shell.screens.help import HelpScreen
 from llmos_shell.session import Session
 from llmos_shell.terminal import Terminal
@@ -53,6 +54,8 @@ class MainScreen(Screen[None]):
         self._turn: Turn | None = None
         self._work: Worker[None] | None = None
         self._look_again = asyncio.Event()
+        self._ahead: list[Key] = []
+        self._replayed: list[Key] = []
 
     # What there is to see
 
@@ -70,6 +73,7 @@ class MainScreen(Screen[None]):
         self.log_view.anchor()
         self.switch(Mode.READY)
         self.status.show_engine(self.session.link.state)
+        self.call_after_refresh(self._take_what_was_typed_ahead)
         self.call_after_refresh(lambda: self.run_worker(self._accompany(), group="background"))
 
     @property
@@ -138,6 +142,17 @@ class MainScreen(Screen[None]):
         return outcome
 
     # What the person does
+
+    def on_key(self, event: Key) -> None:
+        """Keep what is typed while nothing can take it: before the line is there."""
+        if self.focused is None and event not in self._replayed and event.key not in {"f1", "f10"}:
+            self._ahead.append(event)
+
+    def _take_what_was_typed_ahead(self) -> None:
+        self.prompt.line.focus()
+        self._replayed, self._ahead = self._ahead, []
+        for event in self._replayed:
+            self.prompt.line.post_message(event)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Say where the line would go."""

@@ -1,6 +1,8 @@
 """The small parts: history, settings, completion, colours, who gets the whole terminal."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from llmos_shell.fullscreen import needs_terminal
 from llmos_shell.highlight import Role, highlight
 from llmos_shell.history import History, history_file
 from llmos_shell.lookup import Lookup
+from llmos_shell.runner import WRAPPER
 from llmos_shell.session import Session
 from llmos_shell.settings import Settings, load, settings_files
 from llmos_shell.state import ShellState
@@ -178,6 +181,16 @@ def test_what_draws_on_the_screen_gets_the_terminal(line: str) -> None:
 )  # fmt: skip
 def test_everything_else_runs_in_a_block(line: str) -> None:
     assert not needs_terminal(line)
+
+
+# The wrapper
+
+
+def test_shellcheck_accepts_the_wrapper() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(["shellcheck", WRAPPER], capture_output=True, text=True, check=False)
+    assert not done.stdout
 
 
 # Lookup and state

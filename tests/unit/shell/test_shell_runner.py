@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from llmos_shell.errors import RunnerError
-from llmos_shell.runner import Outcome, Runner, TerminalSize
+from llmos_shell.pseudoterminal import TerminalSize
+from llmos_shell.runner import Outcome, Runner
 from llmos_shell.state import ShellState
 
 SIZE = TerminalSize(80, 24)
