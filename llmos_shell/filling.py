@@ -317,10 +317,13 @@ def _below(size: str) -> str:
     """Write the size of ``find -size -…`` in the next smaller unit: 2G → 2048M.
 
     find rounds every file up to whole units, so that ``-2G`` would leave out a file of 1.5 GiB,
-    and ``-1M`` every file that is not empty.
+    and ``-1M`` every file that is not empty. From 5 KiB on the last one does not matter.
     """
-    smaller = {"G": "M", "M": "k", "k": "c"}.get(size[-1:])
-    return f"{int(size[:-1]) * 1024}{smaller}" if smaller and size[:-1].isdigit() else size
+    number, unit = size[:-1], size[-1:]
+    smaller = {"G": "M", "M": "k", "k": "c"}.get(unit)
+    if smaller is None or not number.isdigit() or (unit == "k" and int(number) >= 5):
+        return size
+    return f"{int(number) * 1024}{smaller}"
 
 
 def _for_double_quotes(value: str) -> str:

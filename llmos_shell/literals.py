@@ -12,7 +12,8 @@ with this same module, so both sides see the same text.
 Besides slots the text may hold two more marks. A word that could be a name as well as a known
 word is given as both, ``<str1> ~ folder``: a known word that the model's list marks with ``+``,
 one that stands where names stand or has a capital in mid-sentence, a typing error, a name of
-known words with hyphens. After a path stands ``~ file`` or ``~ folder`` when its form tells.
+known words with hyphens. After an extension stands ``~ extension``, and after a path
+``~ file``, ``~ archive`` or ``~ folder`` when its form tells.
 An unknown word beyond the fourth becomes ``<other>``.
 """
 
@@ -47,6 +48,7 @@ from llmos_shell.wordforms import (
     may_be_name,
     path_hint,
     trim,
+    word_hint,
 )
 
 if TYPE_CHECKING:
@@ -203,6 +205,7 @@ class _Encoder:
         plain = text.replace("’", "'").lower()
         if extension is not None:
             self._slot(Kind.STR, extension, text)
+            self._hint("extension")
         elif plain in SLASHED_WORDS:
             for part in plain.split("/"):
                 self._put(part)
@@ -215,9 +218,7 @@ class _Encoder:
         elif looks_like_path(text, previous):
             home = re.sub(r"^\$(HOME|\{HOME\})(?=/|$)", "~", text)
             self._slot(Kind.PATH, home, text)
-            hint = path_hint(home)
-            if hint in self.words:
-                self._out.extend((_HINT, hint))
+            self._hint(path_hint(home))
         else:
             self._unknown(text, plain)
         return 1
@@ -242,13 +243,21 @@ class _Encoder:
             self._take_word(text[:-2])
             return
         self._slot(Kind.STR, text)
+        hint = word_hint(plain)
         parts = plain.split("-")
-        if len(parts) > 1 and all(map(self._is_known, parts)):
+        if hint:
+            self._hint(hint)
+        elif len(parts) > 1 and all(map(self._is_known, parts)):
             self._out.extend((_HINT, *parts))
         elif len(plain) >= _MIN_TYPO_LENGTH and plain.isalpha():
             meant = _near(plain, self.words)
             if meant is not None:
                 self._out.extend((_HINT, meant))
+
+    def _hint(self, word: str) -> None:
+        """Say what a slot is, in a word that the model knows."""
+        if self._is_known(word):
+            self._out.extend((_HINT, word))
 
     def _put(self, word: str) -> None:
         self._out.append(word if word in self.words else OTHER)

@@ -114,10 +114,15 @@ _URL = re.compile(
 
 _UNIT_FILES = ("service", "socket", "timer", "target", "mount", "slice", "scope", "path")
 _EXTENSION = re.compile(r"[^\s/]*[^\s/.]\.(?:[A-Za-z0-9_+-]*[A-Za-z][A-Za-z0-9_+~-]*|\d+)")
+_ARCHIVE = re.compile(r"\.(tar(\.\w+)?|t[gbx]z2?|zip|7z|rar|gz|xz|bz2|zst)$", re.IGNORECASE)
 _VERSION = re.compile(r"[A-Za-z+-]*\d*(?:\.\d+)+")
 _PLURAL_EXTENSIONS = _set(
     "csvs docxs epubs gifs isos jpegs jpgs jsons mkvs mp3s mp4s odts pdfs pngs pptxs svgs tifs "
     "txts wavs webps xlsxs xmls zips"
+)
+_BARE_FILES = _set(
+    "authors changelog contributing copying dockerfile gemfile jenkinsfile license makefile "
+    "procfile rakefile readme todo vagrantfile"
 )
 _OF_EXTENSION = _set(
     "archive archives document documents extension extensions file files image images photo photos "
@@ -193,6 +198,13 @@ def as_glued_number(text: str) -> tuple[str, str] | None:
 def counts_units(following: str, *, before: str) -> bool:
     """Whether a number word between these two words is a number: "two weeks", "top five"."""
     return following.lower() in _COUNTED or before.lower() in _COUNTED_AFTER
+
+
+def word_hint(plain: str) -> str:
+    """Say in a word what an unknown word usually is: an extension, or a file without one."""
+    if f"{plain}s" in _PLURAL_EXTENSIONS:
+        return "extension"
+    return "file" if plain in _BARE_FILES else ""
 
 
 def as_host(text: str) -> str | None:
@@ -272,10 +284,12 @@ def looks_like_path(text: str, previous: str) -> bool:
 
 
 def path_hint(path: str) -> str:
-    """Return "file" or "folder" when the form of a path tells which it is, else nothing."""
+    """Return "file", "archive" or "folder" when the form of a path tells which, else nothing."""
     if path.endswith("/"):
         return "folder"
     last = path.rpartition("/")[2]
     if last.lower() in _FOLDER_NAMES or re.fullmatch(r"~[a-z]*", path):
         return "folder"
+    if _ARCHIVE.search(last):
+        return "archive"
     return "file" if _EXTENSION.fullmatch(last) else ""

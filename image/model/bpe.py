@@ -12,10 +12,10 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
 
@@ -116,9 +116,9 @@ class Bpe:
             symbols = _joined(symbols, best)
         return [self._ids[symbol] for symbol in symbols]
 
-    def to_json(self) -> str:
-        """Write vocabulary and merges."""
-        return json.dumps({"vocabulary": self.vocabulary, "merges": self.merges})
+    def as_dict(self) -> dict[str, object]:
+        """Return vocabulary and merges for JSON."""
+        return {"vocabulary": self.vocabulary, "merges": self.merges}
 
 
 def _joined(symbols: list[str], pair: tuple[str, str]) -> list[str]:
@@ -131,9 +131,8 @@ def _joined(symbols: list[str], pair: tuple[str, str]) -> list[str]:
     return out
 
 
-def from_json(text: str) -> Bpe:
-    """Read what :meth:`Bpe.to_json` wrote."""
-    stored = json.loads(text)
+def from_dict(stored: Mapping[str, Any]) -> Bpe:
+    """Take back what :meth:`Bpe.as_dict` gave."""
     return Bpe(tuple(stored["vocabulary"]), tuple((one, two) for one, two in stored["merges"]))
 
 

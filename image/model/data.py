@@ -46,10 +46,15 @@ _FILLS = {
     "newfile": ("path",),
     "newname": ("path",),
 }
+# These commands mean the current folder when they are given none.
+_BARE_HERE = frozenset(["list", "list_hidden", "list_newest", "list_largest"])
 _NEGATABLE = tuple(name for name in INTENTS if name != "none")
 _QUESTION_WORDS = """what how which who where when why is are do does did can could would will may
 whats what's am has have"""
 _QUESTIONS = frozenset(_QUESTION_WORDS.split())
+_NAMED_WORDS = """file files folder folders directory directories dir dirs service services daemon
+unit package packages program process processes document documents script in at under of for to"""
+_NAMED = frozenset(_NAMED_WORDS.split())
 _NEGATED_SHARE = 0.22
 _STRANGE_WORD_CHANCE = 0.05
 
@@ -126,7 +131,7 @@ class Generator:
     def _written(self, intent: str, phrase: Phrase, parts: list[str]) -> Example | None:
         rng = self._rng
         parts = speech.misspell(speech.shorten(parts, rng), rng)
-        parts = self._estranged(parts, intent)
+        parts = self._estranged(parts, intent, phrase.values)
         given: dict[str, names.Name] = {}
         for index, part in enumerate(parts):
             if part.startswith("{"):
@@ -141,15 +146,21 @@ class Generator:
         slotted = encode(request, self.words)
         return self._answered(intent, request, slotted, given, phrase.values)
 
-    def _estranged(self, parts: list[str], intent: str) -> list[str]:
-        """Put in, or for "none" put in place of others, words that the model does not know."""
+    def _estranged(self, parts: list[str], intent: str, values: dict[str, str]) -> list[str]:
+        """Put in, or for "none" put in place of others, words that the model does not know.
+
+        A strange word beside "folder" or "service", or where the place is already said, would be
+        a name: none is put there.
+        """
         rng = self._rng
         out = list(parts)
         if intent == "none" and rng.random() < 0.25:
             for index in rng.sample(range(len(out)), min(len(out), rng.randint(1, 3))):
                 out[index] = names.word(rng).lower() if len(out[index]) > 3 else out[index]
-        elif len(out) > 3 and rng.random() < _STRANGE_WORD_CHANCE:
-            out.insert(rng.randrange(len(out)), names.word(rng).lower())
+        elif len(out) > 3 and not values and rng.random() < _STRANGE_WORD_CHANCE:
+            at = rng.randrange(1, len(out))
+            if not _NAMED & set(out[at - 1 : at + 1]):
+                out.insert(at, names.word(rng).lower())
         return out
 
     def _answered(
@@ -162,6 +173,8 @@ class Generator:
     ) -> Example | None:
         roles = {role for form in INTENTS[intent].forms for role in form.roles}
         filled = dict(values)
+        if filled.get("path") == "." and intent in _BARE_HERE:
+            del filled["path"]
         for role, name in given.items():
             target = next((one for one in _FILLS.get(role, (role,)) if one in roles), None)
             if target is None:
@@ -172,6 +185,9 @@ class Generator:
             filled[target] = slot
         form = INTENTS[intent].form_for(frozenset(filled))
         if form is None or not _uses_all(form, filled):
+            return None
+        # Typing errors may leave no word that says what is asked for.
+        if intent != "none" and not re.search(r"(^| )[a-z]", slotted.text):
             return None
         return Example(request, intent, slotted, form.filled(filled), form.say)
 

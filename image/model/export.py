@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import gguf
@@ -56,7 +55,7 @@ def export(
     _add_tokenizer(writer, tokenizer)
     writer.add_string(SLOTS_KEY, "1")
     writer.add_string(WORDS_KEY, " ".join(sorted(words)))
-    for name, weights in _tensors(network):
+    for name, weights in tensors(network):
         kind = gguf.GGMLQuantizationType.Q8_0 if weights.ndim == 2 else None
         data = gguf.quantize(weights, kind) if kind is not None else weights
         writer.add_tensor(name, data, raw_dtype=kind)
@@ -87,7 +86,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: PlanTokenizer) -> None:
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def _tensors(network: Network) -> Iterator[tuple[str, np.ndarray]]:
+def tensors(network: Network) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the weights under llama.cpp's names; the head is the embedding and is left out."""
     for name, tensor in network.state_dict().items():
         weights = tensor.detach().numpy().astype(np.float32)
@@ -109,9 +108,3 @@ def metadata(path: Path) -> dict[str, str]:
         for key, field in reader.fields.items()
         if key.startswith("llmos.")
     }
-
-
-def summary(path: Path) -> str:
-    """Return size and shape of a GGUF as JSON."""
-    reader = gguf.GGUFReader(path)
-    return json.dumps({"bytes": path.stat().st_size, "tensors": len(reader.tensors)})

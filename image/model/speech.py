@@ -31,7 +31,7 @@ def wrap(parts: list[str], rng: random.Random, *, is_order: bool) -> list[str]:
     out = list(parts)
     if is_order and rng.random() < 0.42:
         out = [*rng.choice(_BEFORE_ORDERS).split(), *out]
-    if rng.random() < (0.04 if is_order else 0.08):
+    if rng.random() < (0.08 if is_order else 0.12):
         out = [*rng.choice(_BEFORE_ANYTHING).split(), *out]
     if rng.random() < 0.12:
         out = [*out, *rng.choice(_AFTER_ANYTHING).split()]

@@ -11,6 +11,7 @@ tokens stand before the BPE's own:
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,14 +92,13 @@ def plan_parts() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PlanTokenizer:
-    """A trained tokenizer; encodes as llama.cpp does."""
+    """A trained tokenizer; encodes as llama.cpp does.
 
+    ``added`` are the control and the user-defined tokens; the ids of the BPE follow theirs.
+    """
+
+    added: tuple[str, ...]
     bpe: Bpe
-
-    @cached_property
-    def added(self) -> tuple[str, ...]:
-        """The control and user-defined tokens in the order of their ids."""
-        return (*CONTROL, *slot_tokens(), *plan_parts())
 
     @cached_property
     def tokens(self) -> tuple[str, ...]:
@@ -135,18 +135,19 @@ class PlanTokenizer:
         return "".join(out)
 
     def save(self, path: Path) -> None:
-        """Write the BPE as JSON."""
-        path.write_text(self.bpe.to_json())
+        """Write the tokenizer as JSON."""
+        path.write_text(json.dumps({"added": self.added, **self.bpe.as_dict()}))
 
 
 def train(texts: Iterable[str], size: int) -> PlanTokenizer:
     """Train a tokenizer with ``size`` tokens in all on slotted requests."""
-    added = len(CONTROL) + len(slot_tokens()) + len(plan_parts())
+    added = (*CONTROL, *slot_tokens(), *plan_parts())
     plain = (f" {re.sub(r'<[a-z]+[0-9]*>', '', text)}" for text in texts)
     often = [text for one in constants() for text in (one, f" {one}")] * 100
-    return PlanTokenizer(bpe.train(chain(plain, often), size - added))
+    return PlanTokenizer(added, bpe.train(chain(plain, often), size - len(added)))
 
 
 def load(path: Path) -> PlanTokenizer:
     """Read a tokenizer that :meth:`PlanTokenizer.save` wrote."""
-    return PlanTokenizer(bpe.from_json(path.read_text()))
+    stored = json.loads(path.read_text())
+    return PlanTokenizer(tuple(stored["added"]), bpe.from_dict(stored))

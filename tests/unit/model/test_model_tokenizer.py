@@ -15,7 +15,8 @@ from model.intents import INTENTS
 BYTES = tuple(bpe.alphabet()[byte] for byte in range(256))
 MERGES = (("Ġ", "f"), ("i", "l"), ("il", "e"), ("Ġf", "ile"))
 SMALL = Bpe((*BYTES, *("".join(pair) for pair in MERGES)), MERGES)
-PLANS = tokenizer.PlanTokenizer(SMALL)
+ADDED = (*tokenizer.CONTROL, *tokenizer.slot_tokens(), *tokenizer.plan_parts())
+PLANS = tokenizer.PlanTokenizer(ADDED, SMALL)
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -122,9 +122,10 @@ def test_sizes_are_written_as_find_takes_them(typed: str, size: str) -> None:
 
 
 def test_a_size_to_stay_below_is_written_in_a_finer_unit() -> None:
-    slots = {"size1": literal(Kind.SIZE, "2G")}
-    assert fill("find . -size -<size1>", slots) == "find . -size -2048M"
-    assert fill("find . -size +<size1>", slots) == "find . -size +2G"
+    for size, below in (("2G", "2048M"), ("1k", "1024c"), ("10k", "10k"), ("300c", "300c")):
+        slots = {"size1": literal(Kind.SIZE, size)}
+        assert fill("find . -size -<size1>", slots) == f"find . -size -{below}"
+        assert fill("find . -size +<size1>", slots) == f"find . -size +{size}"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,8 @@ def test_a_word_that_the_model_marks_is_given_as_name_and_as_word() -> None:
 
 
 def test_the_form_of_a_path_tells_files_from_folders() -> None:
-    words = WORDS | {"file"}
+    words = WORDS | {"file", "archive+"}
+    assert encode("show ~/a.tar.gz", words).text == "show <path1> ~ archive"
     assert encode("show ~/a.txt", words).text == "show <path1> ~ file"
     assert encode("show /srv/a/", words).text == "show <path1> ~ folder"
     assert encode("show /srv/a", words).text == "show <path1>"
