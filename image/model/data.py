@@ -108,7 +108,7 @@ class Generator:
     def _shares(self) -> dict[str, float]:
         """Return how often each intent is drawn: by the variety of its phrases, none most."""
         shares = dict.fromkeys(INTENTS, 1.0)
-        shares["none"] = 0.14 * len(shares)
+        shares["none"] = 0.18 * len(shares)
         return shares
 
     def example(self, intent: str) -> Example | None:
