@@ -54,8 +54,7 @@ class MainScreen(Screen[None]):
         self._turn: Turn | None = None
         self._work: Worker[None] | None = None
         self._look_again = asyncio.Event()
-        self._ahead: list[Key] = []
-        self._replayed: list[Key] = []
+        self._ahead: list[Key] | None = []
 
     # What there is to see
 
@@ -144,14 +143,17 @@ class MainScreen(Screen[None]):
     # What the person does
 
     def on_key(self, event: Key) -> None:
-        """Keep what is typed while nothing can take it: before the line is there."""
-        if self.focused is None and event not in self._replayed and event.key not in {"f1", "f10"}:
+        """Keep what is typed before the line is there to take it.
+
+        A letter that gets here was not taken. Enter is not kept: the person sees the line
+        first.
+        """
+        if self._ahead is not None and event.is_printable:
             self._ahead.append(event)
 
     def _take_what_was_typed_ahead(self) -> None:
-        self.prompt.line.focus()
-        self._replayed, self._ahead = self._ahead, []
-        for event in self._replayed:
+        ahead, self._ahead = self._ahead or [], None
+        for event in ahead:
             self.prompt.line.post_message(event)
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -77,6 +77,14 @@ def test_a_request_becomes_true_output_on_every_kind_of_terminal(
     screen.sees(r"^llmos ~ >")
 
 
+def test_a_line_typed_before_the_session_is_there_is_not_lost(open_screen: Open) -> None:
+    screen = open_screen(sees="")
+    screen.type("!echo typed ahead of time")
+    screen.sees(r"^llmos ~ > !echo typed ahead of time")
+    screen.press("Enter")
+    screen.sees(r"^typed ahead of time$", r"^exit 0\b", r"^llmos ~ >")
+
+
 def test_commands_run_and_what_they_change_stays(open_screen: Open, home: Path) -> None:
     screen = open_screen()
     screen.type("mkdir docs && cd docs && export COLOUR=blue")
