@@ -5,12 +5,14 @@ takes little longer than a minute when only code has changed. Logs and screensho
 build/test-results/.
 """
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,21 @@ def results(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def booted(machine: Machine, prompt: re.Pattern[str]) -> Iterator[Machine]:
+    """Run ``machine`` up to its prompt.
+
+    Part of the fixture, so that an image that does not boot fails once and not in every test.
+    """
+    with machine as vm:
+        try:
+            vm.serial.wait_for_text(prompt, seconds=600)
+        except ImageError as error:
+            error.add_note(_evidence(vm, "boot"))
+            raise
+        yield vm
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -64,19 +81,20 @@ def pytest_runtest_makereport(
     if report.failed and isinstance(item, pytest.Function):
         vm = item.funcargs.get("vm")
         if isinstance(vm, Machine):
-            report.sections.append(("virtual machine", _evidence(vm, item)))
+            report.sections.append(
+                ("virtual machine", _evidence(vm, item.name, item.nodeid.rpartition("::")[0]))
+            )
     return report
 
 
-def _evidence(vm: Machine, item: pytest.Function) -> str:
+def _evidence(vm: Machine, name: str, test: str = "tests/vm") -> str:
     lines = [f"serial log   {vm.serial.log}"]
     try:
         lines.append(f"machine      {vm.qmp.state()}")
-        lines.append(f"screenshot   {vm.screenshot(f'failed-{item.name}')}")
+        lines.append(f"screenshot   {vm.screenshot(f'failed-{name}')}")
     except (ImageError, OSError) as error:
         lines.append(f"screenshot   none: {error}")
     lines += ["serial terminal:", *(f"  | {row}" for row in vm.serial.rows if row)]
-    test = item.nodeid.rpartition("::")[0]
     lines += [
         f"again        LLMOS_VM_IMAGE={vm.artifact} ./build.sh test {test}",
         f"by hand      ./build.sh vm {vm.artifact}",

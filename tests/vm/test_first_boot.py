@@ -15,6 +15,8 @@ from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
 from llmos_image.vm.serial import Key
 
+from .conftest import booted
+
 pytestmark = pytest.mark.vm
 
 PROMPT = re.compile(r"llmos ~ >")
@@ -46,8 +48,9 @@ def health() -> str:
 def vm(vm_image: Path, toolbox: Sandbox, results: Path) -> Iterator[Machine]:
     """The image, booting, on a network that ends at its gateway."""
     hardware = Hardware(network=Network.ISOLATED)
-    with Machine(vm_image, toolbox=toolbox, results=results, hardware=hardware) as machine:
-        yield machine
+    machine = Machine(vm_image, toolbox=toolbox, results=results, hardware=hardware)
+    with booted(machine, PROMPT) as running:
+        yield running
 
 
 class TestFirstBoot:
@@ -56,7 +59,7 @@ class TestFirstBoot:
     # The system
 
     def test_it_boots_to_the_prompt_on_the_serial_console(self, vm: Machine) -> None:
-        vm.serial.wait_for_text(PROMPT, seconds=600)
+        assert any(PROMPT.search(row) for row in vm.serial.rows)
 
     def test_it_boots_by_uefi(self, vm: Machine) -> None:
         vm.guest.succeed("test -d /sys/firmware/efi")
@@ -99,7 +102,8 @@ class TestFirstBoot:
         vm.serial.wait_for_text("model: ready", seconds=120)
         vm.serial.type_line(REQUEST)
         vm.serial.wait_for_text(COMMAND, seconds=300)
-        vm.serial.wait_for_text("Enter", seconds=60)
+        vm.serial.wait_for_text("reads only", seconds=60)
+        vm.serial.wait_for_text("Enter: run", seconds=60)
         assert "Mounted on" not in vm.serial.text
 
     def test_enter_runs_it_and_shows_its_true_output(self, vm: Machine) -> None:

@@ -10,6 +10,8 @@ from llmos_image.tools import Sandbox
 from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
 
+from .conftest import booted
+
 pytestmark = pytest.mark.vm
 
 PROMPT = re.compile(r"llmos ~ >")
@@ -19,17 +21,15 @@ PROMPT = re.compile(r"llmos ~ >")
 def vm(vm_image: Path, toolbox: Sandbox, results: Path) -> Iterator[Machine]:
     """The image on a disk of 8 GiB."""
     hardware = Hardware(memory="1G", cpus=1, network=Network.NONE)
-    with Machine(
-        vm_image, toolbox=toolbox, results=results, hardware=hardware, disk_size="8G"
-    ) as machine:
-        yield machine
+    machine = Machine(vm_image, toolbox=toolbox, results=results, hardware=hardware, disk_size="8G")
+    with booted(machine, PROMPT) as running:
+        yield running
 
 
 class TestSecondBoot:
     """One machine, booted twice."""
 
     def test_without_a_network_it_comes_up_just_the_same(self, vm: Machine) -> None:
-        vm.serial.wait_for_text(PROMPT, seconds=600)
         state = vm.guest.execute("systemctl is-system-running --wait", seconds=300)
         failed = vm.guest.succeed("systemctl list-units --failed --no-legend --plain")
         assert (state.output.strip(), failed) == ("running", "")

@@ -1,5 +1,9 @@
 """The guest's disk: an overlay that reads as the artifact and takes the writes itself."""
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,6 +30,17 @@ class DiskFormat(StrEnum):
         if artifact.suffix in {".zst", ".xz", ".gz"}:
             raise UserError(f"{artifact}: is compressed", hint="Decompress it first.")
         return cls.QCOW2 if artifact.suffix == ".qcow2" else cls.RAW
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for a machine's disk and variables, gone afterwards.
+
+    Not in /tmp by default: that is memory on many systems, and a guest may write much.
+    """
+    where = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108  # what the hierarchy has it for
+    with tempfile.TemporaryDirectory(prefix="llmos-vm-", dir=where) as name:
+        yield Path(name)
 
 
 def make_overlay(

@@ -94,8 +94,10 @@ class Firmware:
             hint="Install the package that holds OVMF (Debian: ovmf).",
         )
 
-    def arguments(self, variables: Path) -> list[str]:
-        """QEMU's options; ``variables`` is this machine's own copy, as QEMU writes to it."""
+    def arguments(self, folder: Path) -> list[str]:
+        """QEMU's options. The variables are copied to ``folder``, as QEMU writes to them."""
+        variables = folder / "variables.fd"
+        variables.write_bytes(self.variables.read_bytes())
         return [
             *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.code}"),
             *("-drive", f"if=pflash,unit=1,format=raw,file={quoted(variables)}"),

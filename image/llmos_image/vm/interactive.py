@@ -4,13 +4,12 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import termios
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llmos_image.errors import HostError, Interrupted
-from llmos_image.vm.disk import disk_arguments, make_overlay
+from llmos_image.vm.disk import disk_arguments, make_overlay, scratch_folder
 from llmos_image.vm.errors import MachineDied
 from llmos_image.vm.hardware import Firmware, Hardware
 from llmos_image.vm.kvm import Accelerator, Choice, best_accelerator
@@ -39,15 +38,11 @@ def run_interactive(
     choice = best_accelerator(toolbox)
     window = _window_sockets() if display else []
     artifact = artifact.resolve()
-    with tempfile.TemporaryDirectory(prefix="llmos-vm-") as name:
-        folder = Path(name)
-        firmware = Firmware.find(toolbox)
-        variables = folder / "variables.fd"
-        variables.write_bytes(firmware.variables.read_bytes())
+    with scratch_folder() as folder:
         command = [
             *("qemu-system-x86_64", "-name", "llmos"),
             *Hardware(memory=memory, cpus=cpus).arguments(choice.accelerator),
-            *firmware.arguments(variables),
+            *Firmware.find(toolbox).arguments(folder),
             *disk_arguments(make_overlay(artifact, folder, toolbox)),
             *("-display", "gtk" if display else "none"),
             # Ctrl-C and the like go to the guest; Ctrl-A is for QEMU.

@@ -14,7 +14,6 @@ import base64
 import contextlib
 import re
 import socket
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib import resources
@@ -25,7 +24,7 @@ from typing import Self
 from llmos_image.vm import guest as guest_shell
 from llmos_image.vm.credentials import Credential
 from llmos_image.vm.deadline import Deadline
-from llmos_image.vm.disk import disk_arguments, make_overlay
+from llmos_image.vm.disk import disk_arguments, make_overlay, scratch_folder
 from llmos_image.vm.errors import DeadlinePassed, MachineError
 from llmos_image.vm.font import ConsoleFont
 from llmos_image.vm.guest import GuestShell
@@ -100,8 +99,7 @@ class Machine:
         self.results.mkdir(parents=True, exist_ok=True)
         self.accelerator: Choice = best_accelerator(self._toolbox)
         self._deadline = Deadline.after(self._seconds)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmos-vm-")))
-        self._folder = folder
+        self._folder = folder = stack.enter_context(scratch_folder())
         ours, theirs = _socket_pairs(stack, ("qmp", "serial", "guest"))
         argv = self._argv(folder, {name: end.fileno() for name, end in theirs.items()})
         descriptors = [end.fileno() for end in theirs.values()]
@@ -121,15 +119,11 @@ class Machine:
         self.qmp.negotiate()
 
     def _argv(self, folder: Path, descriptors: dict[str, int]) -> list[str]:
-        firmware = Firmware.find(self._toolbox)
-        variables = folder / "variables.fd"
-        # QEMU writes to the variables, so each machine has its own.
-        variables.write_bytes(firmware.variables.read_bytes())
         accelerator = self.accelerator.accelerator
         command = [
             *("qemu-system-x86_64", "-name", "llmos", "-display", "none"),
             *self.hardware.arguments(accelerator),
-            *firmware.arguments(variables),
+            *Firmware.find(self._toolbox).arguments(folder),
             *("-chardev", f"socket,id=qmp,fd={descriptors['qmp']}"),
             *("-mon", "chardev=qmp,mode=control"),
             *("-chardev", f"socket,id=serial,fd={descriptors['serial']}"),

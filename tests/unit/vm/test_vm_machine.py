@@ -56,7 +56,7 @@ def test_a_machine_starts_and_leaves_nothing_behind(
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
     toolbox.program("qemu-system-x86_64", f"echo $$ > {tmp_path}/pid\n{_TALKING_QEMU}")
     with machine(toolbox, artifact) as vm:
         assert vm.is_running
