@@ -90,6 +90,7 @@ def test_a_machine_that_dies_is_noticed_at_once(toolbox: Sandbox, tmp_path: Path
 def test_a_machine_does_not_outlive_a_driver_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _START, tmp_path],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,8 +1,11 @@
 """The guest's disk: an overlay that reads as the artifact and takes the writes itself."""
 
 import contextlib
+import fcntl
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +13,9 @@ from pathlib import Path
 from llmos_image import run
 from llmos_image.errors import UserError
 from llmos_image.vm.toolbox import Toolbox
+
+_SCRATCH = "llmos-vm-"
+_YOUNG_SECONDS = 60.0
 
 
 class DiskFormat(StrEnum):
@@ -36,11 +42,29 @@ class DiskFormat(StrEnum):
 def scratch_folder() -> Iterator[Path]:
     """A folder for a machine's disk and variables, gone afterwards.
 
-    Not in /tmp by default: that is memory on many systems, and a guest may write much.
+    Not in /tmp by default: that is memory on many systems, and a guest may write much. Folders
+    whose drivers were killed are removed by the next one: the kernel has dropped their locks.
     """
-    where = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108  # what the hierarchy has it for
-    with tempfile.TemporaryDirectory(prefix="llmos-vm-", dir=where) as name:
-        yield Path(name)
+    where = Path(os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108  # made for large files
+    for old in where.glob(f"{_SCRATCH}*"):
+        _remove_if_abandoned(old)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=where) as name:
+        folder = Path(name)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    try:
+        # A folder this young may not have got its lock yet.
+        if time.time() - folder.stat().st_mtime < _YOUNG_SECONDS:
+            return
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # in use, somebody else's, or gone already
 
 
 def make_overlay(

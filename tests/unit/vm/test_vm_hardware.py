@@ -1,13 +1,15 @@
 """The options QEMU gets, and what is refused before it starts."""
 
 import base64
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
 from llmos_image.errors import HostError, UserError
 from llmos_image.vm.credentials import Credential
-from llmos_image.vm.disk import DiskFormat, disk_arguments, make_overlay
+from llmos_image.vm.disk import DiskFormat, disk_arguments, make_overlay, scratch_folder
 from llmos_image.vm.hardware import Firmware, Hardware, Network, credential_arguments
 from llmos_image.vm.kvm import Accelerator
 
@@ -86,3 +88,21 @@ def test_the_disk_may_be_larger_than_the_artifact(toolbox: ScriptedToolbox, tmp_
     make_overlay(artifact, tmp_path, toolbox, size="8G")
     called = (tmp_path / "called").read_text()
     assert called == f"create -q -f qcow2 -b {artifact} -F raw {tmp_path}/disk.qcow2 8G\n"
+
+
+def test_what_a_killed_driver_left_is_removed_and_what_is_in_use_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("dead", "alive", "foreign"):
+        (tmp_path / f"llmos-vm-{name}").mkdir()
+        if name != "foreign":
+            (tmp_path / f"llmos-vm-{name}" / "lock").touch()
+        os.utime(tmp_path / f"llmos-vm-{name}", (0, 0))
+    with (tmp_path / "llmos-vm-alive" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with scratch_folder() as folder, scratch_folder() as another:
+            assert folder.is_dir()
+            assert another.is_dir()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["llmos-vm-alive", "llmos-vm-foreign"]
