@@ -1,6 +1,6 @@
 """The whole recipe in one command: data, tokenizer, training, export.
 
-    python -m model.build                       # image/model/llmos-plan-v0.gguf, ~30 minutes
+    python -m model.build                       # image/model/llmos-plan-v0.gguf, ~12 minutes
     python -m model.build --steps 50 --out /tmp/x.gguf   # a quick look at the whole way
 
 Needs the dependencies of the ``train`` extra, two processor cores and about 3 GiB of memory.

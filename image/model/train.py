@@ -30,7 +30,7 @@ class Recipe:
     """Everything besides the data that decides what comes out."""
 
     seed: int = 2026
-    steps: int = 2400
+    steps: int = 700
     batch: int = 256
     # Batches that are drawn together and sorted by length, so that little is padding.
     pool: int = 16
