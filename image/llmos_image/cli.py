@@ -23,7 +23,17 @@ from llmos_image.progress import reporter
 from llmos_image.render import packages_of, render
 from llmos_image.spec import ImageSpec, load, missing_files
 
-KINDS = ("tools", "wheel-tree", "wheel", "runtime", "layers", "packages", "ggml-version", "work")
+KINDS = (
+    "tools",
+    "wheel-tree",
+    "wheel",
+    "runtime",
+    "layers",
+    "packages",
+    "ggml-version",
+    "bench-stock",
+    "work",
+)
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 _OUT = click.option(
