@@ -1,6 +1,7 @@
 """The application: one screen, the terminal's own colours, and a last word after a crash."""
 
 import os
+import select
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from textual.theme import BUILTIN_THEMES
 
 from llmos_shell.driver import SoberDriver
 from llmos_shell.history import history_file
+from llmos_shell.login import HUNG_UP
 from llmos_shell.screens.main import MainScreen
 from llmos_shell.session import Session
 from llmos_shell.terminal import Terminal
@@ -27,6 +29,9 @@ THEME: Final = replace(
     },
 )
 """The terminal's own colours, of which every terminal has eight."""
+
+
+LOOK_SECONDS: Final = 5.0
 
 
 class ShellApp(App[None], inherit_bindings=False):  # its Ctrl-Q would leave unasked
@@ -49,6 +54,16 @@ class ShellApp(App[None], inherit_bindings=False):  # its Ctrl-Q would leave una
     def get_default_screen(self) -> MainScreen:
         """Begin with the main screen."""
         return MainScreen(self.session, self.terminal)
+
+    def on_mount(self) -> None:
+        """Watch the terminal: one that is gone is read as endless nothing, at full speed."""
+        self.set_interval(LOOK_SECONDS, self._leave_a_terminal_that_is_gone)
+
+    def _leave_a_terminal_that_is_gone(self) -> None:
+        look = select.poll()
+        look.register(0, 0)  # hang-ups are always reported
+        if look.poll(0):
+            os._exit(HUNG_UP)  # there is nothing left to restore, and nobody to tell
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave without a traceback on the terminal: the login shell says the reason.

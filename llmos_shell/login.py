@@ -37,6 +37,8 @@ SESSION_ARGUMENTS: Final = frozenset({"-l", "--login", "-i"})
 FORWARDED: Final = (signal.SIGTERM, signal.SIGHUP)
 IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU)
 REASON_LENGTH: Final = 2_000
+HUNG_UP: Final = 129
+"""The session's status when its terminal is gone: 128 + SIGHUP, as bash counts."""
 
 
 def main() -> NoReturn:
@@ -95,8 +97,8 @@ def session() -> int:
     status = _watch(child)
     reason = os.read(ears, REASON_LENGTH).decode(errors="replace").strip()
     os.close(ears)
-    if status == 0:
-        return 0
+    if status in {0, HUNG_UP}:  # left, or nobody is there who could use a bash
+        return status
     keeper.restore()
     for number in (*IGNORED, *FORWARDED):
         signal.signal(number, signal.SIG_DFL)

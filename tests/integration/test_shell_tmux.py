@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.tmux_screen import COMMANDS, Screen
+from tests.integration.tmux_screen import COMMANDS, PATIENCE, Screen
 from tests.unit.engine.gguf_file import tiny_model
 
 pytestmark = [
@@ -207,3 +207,19 @@ def test_a_password_prompt_hides_what_is_typed(open_screen: Open) -> None:
     screen.type("secret")
     screen.sees(r"^got 6 letters$")
     assert "secret" not in screen.text
+
+
+def test_a_session_whose_terminal_is_gone_ends(home: Path, socket: Path) -> None:
+    """Also where nobody sends SIGHUP, because it is not the controlling terminal."""
+    ours, theirs = os.openpty()
+    env = {"HOME": str(home), "LLMOS_ENGINE_SOCKET": str(socket), "TERM": "xterm-256color"}
+    with subprocess.Popen(
+        [COMMANDS / "llmos-shell"], stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**os.environ, **env}, cwd=home,
+    ) as shell:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        while b"llmos" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(ours)
+        assert shell.wait(PATIENCE) == 129
