@@ -167,15 +167,18 @@ class EngineModel:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[EngineModel]:
         """Connect and read the word list."""
-        from llmos_api import EngineClient  # noqa: PLC0415 (only this way of asking needs it)
+        from llmos_api import EngineClient, EngineError  # noqa: PLC0415 (the train extra has none)
 
-        async with EngineClient(self._socket) as self._client:
-            models = await self._client.models()
-            words = literals.words_of(models[0].meta) if models else None
-            if words is None:
-                sys.exit(f"the engine at {self._socket} has no model with slots")
-            self.words = words
-            yield self
+        try:
+            async with EngineClient(self._socket) as self._client:
+                models = await self._client.models()
+                words = literals.words_of(models[0].meta) if models else None
+                if words is None:
+                    sys.exit(f"the engine at {self._socket} has no model with slots")
+                self.words = words
+                yield self
+        except EngineError as error:
+            sys.exit(f"model.evaluate: {error}")
 
     async def answer(self, text: str) -> str:
         """Ask the engine."""
@@ -250,7 +253,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--wrong", action="store_true", help="show every wrong answer")
     arguments = parser.parse_args()
-    report = asyncio.run(run(arguments))
+    try:
+        report = asyncio.run(run(arguments))
+    except OSError as error:
+        sys.exit(f"model.evaluate: {error}")
     print(report.as_json() if arguments.json else report.as_text(show_wrong=arguments.wrong))
 
 
