@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from textual.app import App
+from textual.events import Event, Key, Paste
 from textual.theme import BUILTIN_THEMES
 
 from llmos_shell.driver import SoberDriver
@@ -47,6 +48,7 @@ class ShellApp(App[None], inherit_bindings=False):  # its Ctrl-Q would leave una
         self.session = session
         self.terminal = terminal
         self.crash: BaseException | None = None
+        self._ahead: list[Key | Paste] | None = []
         self.register_theme(THEME)
         self.theme = THEME.name
         self.set_class(terminal.rich, "rich")
@@ -58,6 +60,23 @@ class ShellApp(App[None], inherit_bindings=False):  # its Ctrl-Q would leave una
     def on_mount(self) -> None:
         """Watch the terminal: one that is gone is read as endless nothing, at full speed."""
         self.set_interval(LOOK_SECONDS, self._leave_a_terminal_that_is_gone)
+
+    async def on_event(self, event: Event) -> None:
+        """Keep what is typed before the line is there to take it, in its order.
+
+        All keys come through here, one after the other: further down, one that was kept could
+        be overtaken. Enter is not kept: the person sees the line first.
+        """
+        if self._ahead is None or not isinstance(event, (Key, Paste)):
+            await super().on_event(event)
+        elif isinstance(event, Paste) or event.is_printable:
+            self._ahead.append(event)
+
+    async def on_main_screen_listening(self) -> None:
+        """Pass on what was typed ahead; the keys that come now wait behind this."""
+        ahead, self._ahead = self._ahead or [], None
+        for event in ahead:
+            await super().on_event(event)
 
     def _leave_a_terminal_that_is_gone(self) -> None:
         look = select.poll()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.events import Key, Resize
+from textual.events import Resize
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -41,6 +42,9 @@ REFUSALS: Final = frozenset({"n", "no", "y", "yes"})
 class MainScreen(Screen[None]):
     """Shows a :class:`~llmos_shell.session.Session` and asks the person."""
 
+    class Listening(Message):
+        """The line has the keyboard."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", show=False),
         Binding("f10", "leave", show=False),
@@ -54,7 +58,6 @@ class MainScreen(Screen[None]):
         self._turn: Turn | None = None
         self._work: Worker[None] | None = None
         self._look_again = asyncio.Event()
-        self._ahead: list[Key] | None = []
 
     # What there is to see
 
@@ -72,7 +75,6 @@ class MainScreen(Screen[None]):
         self.log_view.anchor()
         self.switch(Mode.READY)
         self.status.show_engine(self.session.link.state)
-        self.call_after_refresh(self._take_what_was_typed_ahead)
         self.call_after_refresh(lambda: self.run_worker(self._accompany(), group="background"))
 
     @property
@@ -142,19 +144,9 @@ class MainScreen(Screen[None]):
 
     # What the person does
 
-    def on_key(self, event: Key) -> None:
-        """Keep what is typed before the line is there to take it.
-
-        A letter that gets here was not taken. Enter is not kept: the person sees the line
-        first.
-        """
-        if self._ahead is not None and event.is_printable:
-            self._ahead.append(event)
-
-    def _take_what_was_typed_ahead(self) -> None:
-        ahead, self._ahead = self._ahead or [], None
-        for event in ahead:
-            self.prompt.line.post_message(event)
+    def on_descendant_focus(self) -> None:
+        """Say that typed keys have somewhere to go."""
+        self.post_message(self.Listening())
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Say where the line would go."""

@@ -79,7 +79,7 @@ def test_a_request_becomes_true_output_on_every_kind_of_terminal(
 
 def test_a_line_typed_before_the_session_is_there_is_not_lost(open_screen: Open) -> None:
     screen = open_screen(sees="")
-    screen.type("!echo typed ahead of time")
+    screen.type("!echo typed ahead of time", enter=False)
     screen.sees(r"^llmos ~ > !echo typed ahead of time")
     screen.press("Enter")
     screen.sees(r"^typed ahead of time$", r"^exit 0\b", r"^llmos ~ >")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.pilot import Pilot
 
 from llmos_api import Health, HealthStatus
@@ -205,6 +205,18 @@ async def test_yes_at_a_plan_is_an_answer_and_never_the_program(
         await person.sees("\ndone", "exit 0")
         await person.type("yes")
         await person.sees("No question is open", "llmos ~ >")
+
+
+async def test_keys_typed_before_the_line_is_there_keep_their_order(session: Session) -> None:
+    app = ShellApp(session, EMULATOR)
+    typed = "!echo one two three"
+    for letter in typed[:9]:
+        app.post_message(Key(letter, letter))
+    app.post_message(Key("enter", "\r"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        for letter in typed[9:]:
+            app.post_message(Key(letter, letter))
+        await Person(app, pilot).sees(f"llmos ~ > {typed}")
 
 
 async def test_a_line_typed_ahead_is_no_answer(session: Session, engine: FakeEngine) -> None:
