@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from llmos_ctl.main import cli as llmosctl
 from llmos_engine.main import main as llmos_engine
 from llmos_image.cli import cli as llmos_image
 from llmos_image.spec import ImageSpec
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
         "spec.md": "\n".join(_spec_page()) + "\n",
         "llmos-image.md": "\n".join(_command_page("llmos-image", llmos_image)) + "\n",
         "llmos-engine.md": "\n".join(_command_page("llmos-engine", llmos_engine)) + "\n",
+        "llmosctl.md": "\n".join(_command_page("llmosctl", llmosctl)) + "\n",
     }
 
 

@@ -10,13 +10,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "llmos_image": ROOT / "image/llmos_image",
     "llmos_api": ROOT / "services/llmos_api",
+    "llmos_ctl": ROOT / "services/llmos_ctl",
     "llmos_engine": ROOT / "services/llmos_engine",
+    "llmos_runtime": ROOT / "services/llmos_runtime",
     "llmos_shell": ROOT / "llmos_shell",
 }
 MAY_IMPORT = {
     "llmos_image": set(),
     "llmos_api": set(),
+    "llmos_ctl": {"llmos_api", "llmos_runtime"},
     "llmos_engine": {"llmos_api"},
+    "llmos_runtime": {"llmos_api"},
     "llmos_shell": {"llmos_api"},
 }
 # The session's reasoning works without a terminal: no widgets there.

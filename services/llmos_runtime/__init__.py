@@ -1,0 +1,1 @@
+"""The AI runtime: what hardware there is, and who may use it."""
