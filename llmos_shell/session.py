@@ -4,7 +4,8 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from llmos_shell.engine import EngineLink
 from llmos_shell.errors import SettingsError
@@ -16,6 +17,8 @@ from llmos_shell.state import ShellState
 
 if TYPE_CHECKING:  # the prompt does not wait for these: loading them takes a while
     from llmos_shell.policy import Policy, Risk, Verdict
+
+NOTICES: Final = Path("/run/llmos/notices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,16 @@ class Session:
         """What the person should know at the start."""
 
     @classmethod
-    def of_the_system(cls, env: Mapping[str, str] | None = None) -> "Session":
-        """Make the session of a real login."""
+    def of_the_system(
+        cls, env: Mapping[str, str] | None = None, notices: Path = NOTICES
+    ) -> "Session":
+        """Make the session of a real login; ``notices`` is where the machine's notices are."""
         env = os.environ if env is None else env
-        notes: tuple[str, ...] = ()
+        notes = _notes_of_the_machine(notices)
         try:
             settings = load(settings_files(env))
         except SettingsError as error:
-            settings, notes = Settings(), (f"Settings are ignored: {error.what}",)
+            settings, notes = Settings(), (*notes, f"Settings are ignored: {error.what}")
         return cls(
             runner=Runner(ShellState.first(env)),
             link=EngineLink(),
@@ -119,3 +124,12 @@ class Session:
         from llmos_shell.fullscreen import needs_terminal  # noqa: PLC0415 - slow to load
 
         return needs_terminal(command)
+
+
+def _notes_of_the_machine(folder: Path) -> tuple[str, ...]:
+    # Mostly there are none, and then the prompt need not wait for the reader to be loaded.
+    if not folder.is_dir():
+        return ()
+    from llmos_api.notices import read_notices  # noqa: PLC0415 - slow to load
+
+    return read_notices(folder)

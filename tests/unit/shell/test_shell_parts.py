@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmos_api.notices import NOTICES as WRITTEN_NOTICES
+from llmos_api.notices import write_notice
 from llmos_shell.complete import complete
 from llmos_shell.errors import SettingsError
 from llmos_shell.fullscreen import needs_terminal
@@ -16,7 +18,7 @@ from llmos_shell.highlight import Role, highlight
 from llmos_shell.history import History, history_file
 from llmos_shell.lookup import Lookup
 from llmos_shell.runner import WRAPPER
-from llmos_shell.session import Session
+from llmos_shell.session import NOTICES, Session
 from llmos_shell.settings import Settings, load, settings_files
 from llmos_shell.state import ShellState
 
@@ -91,9 +93,21 @@ def test_wrong_settings_are_a_note_and_no_obstacle(tmp_path: Path) -> None:
     path = settings_files({"HOME": str(tmp_path)})[-1]
     path.parent.mkdir(parents=True)
     path.write_text("nonsense = 1\n")
-    session = Session.of_the_system({"HOME": str(tmp_path), "PATH": "/bin"})
+    env = {"HOME": str(tmp_path), "PATH": "/bin"}
+    session = Session.of_the_system(env, tmp_path / "no-notices")
     assert session.settings == Settings()
     assert "nonsense" in session.notes[0]
+
+
+def test_what_the_machine_has_to_say_is_a_note(tmp_path: Path) -> None:
+    notices = tmp_path / "notices"
+    write_notice("boot", "The update to 2 did not work; 1 runs again.", notices)
+    session = Session.of_the_system({"HOME": str(tmp_path), "PATH": "/bin"}, notices)
+    assert session.notes == ("The update to 2 did not work; 1 runs again.",)
+
+
+def test_the_session_looks_for_notices_where_services_put_them() -> None:
+    assert NOTICES == WRITTEN_NOTICES
 
 
 # Completion
