@@ -5,6 +5,7 @@ OUT/<id>_<version>/
     <id>_<version>.efi      its unified kernel image
     image.json              what it is: version, spec digest, packages, checksums, sizes
     SHA256SUMS              for sha256sum --check
+    SHA256SUMS.gpg          its OpenPGP signature, where the spec names keys
 """
 
 import contextlib
@@ -131,6 +132,18 @@ def all_in(out: Path) -> Sequence[Artifact]:
     """Every artifact below ``out``, newest first."""
     found = [read(path.parent) for path in out.glob("[!.]*/image.json")]
     return sorted(found, key=lambda artifact: str(artifact.facts["built"]), reverse=True)
+
+
+def newest_in(out: Path) -> Artifact:
+    """The newest artifact below ``out``.
+
+    Raises:
+        UserError: there is none.
+    """
+    images = all_in(out)
+    if not images:
+        raise UserError(f"{out}: no image there", hint="Build one: ./build.sh")
+    return images[0]
 
 
 def _file_facts(path: Path) -> dict[str, Any]:

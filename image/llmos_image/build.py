@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmos_image import artifacts, mkosi, payload
+from llmos_image import artifacts, mkosi, payload, signing
 from llmos_image.artifacts import Artifact
 from llmos_image.cache import Cache, key_of, remove_tree
 from llmos_image.errors import HostError, SpecError, UserError
+from llmos_image.keys import Keys
 from llmos_image.progress import Reporter
 from llmos_image.render import packages_of, render
 from llmos_image.run import Log
@@ -90,6 +91,8 @@ def build(
             )
         with report.phase("Checksums"):
             facts = _finish(partial, spec, ground, staged, log)
+            if spec.signing.keys:
+                signing.sign(partial, Keys(spec.signing.keys).secret, ground.tools.sandbox)
     return Artifact(out / name, facts)
 
 

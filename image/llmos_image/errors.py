@@ -5,6 +5,7 @@
     │   ├── SpecError             the spec: all its faults at once
     │   └── HostError             this machine lacks something
     ├── BuildFailed               a step of the build ended badly
+    ├── VerifyFailed              files are not what their signer made
     └── Interrupted (exit 130)    the person pressed Ctrl-C
 
 Only ``llmos_image.cli`` turns one of these into an exit.
@@ -58,6 +59,10 @@ class BuildFailed(ImageError):
         where = f"the whole log: {log}" if log else None
         super().__init__(what, hint="\n".join(part for part in (hint, where) if part) or None)
         self.log = log
+
+
+class VerifyFailed(ImageError):
+    """Files are not the ones that were signed, or nobody has signed them."""
 
 
 class Interrupted(ImageError):

@@ -218,6 +218,14 @@ class Tree(_Model):
     target: TargetPath = "/"
 
 
+class Signing(_Model):
+    """Who vouches for the image."""
+
+    keys: HostPath | None = Field(
+        None, description="A folder that `llmos-image keys` made. Without it nothing is signed."
+    )
+
+
 class ImageSpec(_Model):
     """One image, whole: what ``image/specs/*.toml`` says."""
 
@@ -230,6 +238,7 @@ class ImageSpec(_Model):
     disk: Disk = Disk()
     models: tuple[ModelFile, ...] = ()
     trees: tuple[Tree, ...] = ()
+    signing: Signing = Signing()
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
@@ -291,6 +300,8 @@ class ImageSpec(_Model):
             item["path"] = Path(item["path"]).name
         for item in said["trees"]:
             item["source"] = Path(item["source"]).name
+        if self.signing.keys:
+            said["signing"]["keys"] = self.signing.keys.name
         said["debian"].update(mirror=None, security_mirror=None)
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -350,4 +361,9 @@ def missing_files(spec: ImageSpec) -> Sequence[str]:
         for at, tree in enumerate(spec.trees)
         if not tree.source.is_dir()
     )
+    if spec.signing.keys and not (spec.signing.keys / "signing.key").is_file():
+        faults.append(
+            f"signing.keys: {spec.signing.keys}: no signing.key there "
+            f"(make keys: llmos-image keys {spec.signing.keys})"
+        )
     return faults

@@ -17,12 +17,12 @@ from llmos_image.vm.interactive import run_interactive
 
 
 def toolbox(*, gui: bool = False) -> ToolsTree:
-    """The tools tree with QEMU, made when the cache has none."""
+    """The tools tree, made when the cache has none."""
     archive = host_archive()
     debian = Debian(mirror=archive.main, security_mirror=archive.security)
     cache = Cache(default_root())
     report = reporter(1)
-    with report.phase("QEMU"):
+    with report.phase("Tools tree"):
         return tools_tree(
             cache, debian, Log(cache.root / "logs" / "tools.log", report.detail), gui=gui
         )
@@ -35,10 +35,7 @@ def newest_disk(artifact: Path | None, out: Path) -> Path:
         UserError: there is no such image.
     """
     if artifact is None:
-        images = artifacts.all_in(out)
-        if not images:
-            raise UserError(f"{out}: no image there", hint="Build one: ./build.sh")
-        return images[0].disk
+        return artifacts.newest_in(out).disk
     if artifact.is_dir():
         return artifacts.read(artifact).disk
     if not artifact.exists():
