@@ -2,31 +2,31 @@
 
 import enum
 import hashlib
-import ipaddress
 import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from llmos_image.archive import Archive
 from llmos_image.errors import SpecError, UserError
 from llmos_image.faults import faults_of
-
-MIB = 1024**2
-_UNITS = {"M": MIB, "G": 1024**3, "T": 1024**4}
+from llmos_image.values import (
+    MIB,
+    Hostname,
+    HostPath,
+    Model,
+    PackageName,
+    Sha256,
+    Size,
+    TargetPath,
+    Url,
+    UserName,
+    Word,
+    matching,
+)
 
 
 class Kernel(enum.StrEnum):
@@ -57,80 +57,17 @@ class Sudo(enum.StrEnum):
     NOPASSWD = "nopasswd"
 
 
-def _matching(pattern: str, accepted: str) -> AfterValidator:
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise ValueError(f"{value!r} is not valid (accepted: {accepted})")
-        return value
-
-    return AfterValidator(check)
-
-
-def _hostname(value: str) -> str:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return value
-    raise ValueError(f"{value!r} is an address (accepted: a name such as llmos)")
-
-
-def _absolute(value: str) -> str:
-    path = PurePosixPath(value)
-    if not path.is_absolute() or ".." in path.parts or "\n" in value or ":" in value:
-        raise ValueError(f"{value!r} is not valid (accepted: an absolute path without '..' or ':')")
-    return value
-
-
-def _size(value: object) -> object:
-    """Bytes of ``512M``, ``2G``; whole MiB, because partitions are."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"([1-9][0-9]*)([MGT])", value)
-    if match is None:
-        raise ValueError(f"{value!r} is not a size (accepted: a number with M, G or T, as in 512M)")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _beside_the_spec(value: object, info: ValidationInfo) -> object:
-    base = (info.context or {}).get("base")
-    return str(Path(base, value)) if base and isinstance(value, str) else value
-
-
-Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str), Field(ge=MIB)]
-HostPath = Annotated[Path, BeforeValidator(_beside_the_spec, json_schema_input_type=str)]
-TargetPath = Annotated[str, AfterValidator(_absolute)]
-Sha256 = Annotated[str, _matching(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
-UserName = Annotated[str, _matching(r"[a-z_][a-z0-9_-]{0,30}", "a lower-case Unix name")]
-PackageName = Annotated[
-    str,
-    _matching(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package, or name=version"),
-]
-Hostname = Annotated[
-    str,
-    _matching(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?", "letters, digits and '-'"),
-    AfterValidator(_hostname),
-]
-Url = Annotated[str, _matching(r"(https?|file)://[^\s\"']+", "an http, https or file URL")]
-Word = Annotated[str, _matching(r"[^\s\"'\\]+", "one word without spaces or quotes")]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
-
-
-class Identity(_Model):
+class Identity(Model):
     """What the image is called and what a build of it leaves."""
 
-    id: Annotated[str, _matching(r"[a-z][a-z0-9-]{0,38}", "lower-case letters, digits and '-'")]
-    version: Annotated[str, _matching(r"[0-9][A-Za-z0-9.+~-]{0,30}", "a version such as 0.1.0")]
+    id: Annotated[str, matching(r"[a-z][a-z0-9-]{0,38}", "lower-case letters, digits and '-'")]
+    version: Annotated[str, matching(r"[0-9][A-Za-z0-9.+~-]{0,30}", "a version such as 0.1.0")]
     description: str = ""
     kernel: Kernel = Kernel.GENERIC
     formats: tuple[Format, ...] = Field(default=(Format.RAW,), min_length=1)
 
 
-class Debian(_Model):
+class Debian(Model):
     """Where packages come from and which of them are added."""
 
     suite: Literal["trixie"] = "trixie"
@@ -140,23 +77,23 @@ class Debian(_Model):
     packages: tuple[PackageName, ...] = ()
 
 
-class System(_Model):
+class System(Model):
     """Settings that a person would otherwise be asked for at first boot."""
 
     hostname: Hostname = "llmos"
-    locale: Annotated[str, _matching(r"[A-Za-z_@.0-9-]+", "a locale such as C.UTF-8")] = "C.UTF-8"
-    keymap: Annotated[str, _matching(r"[A-Za-z0-9_-]+", "a console keymap such as us")] = "us"
-    timezone: Annotated[str, _matching(r"[A-Za-z0-9_+/-]+", "a zone such as Europe/Berlin")] = "UTC"
+    locale: Annotated[str, matching(r"[A-Za-z_@.0-9-]+", "a locale such as C.UTF-8")] = "C.UTF-8"
+    keymap: Annotated[str, matching(r"[A-Za-z0-9_-]+", "a console keymap such as us")] = "us"
+    timezone: Annotated[str, matching(r"[A-Za-z0-9_+/-]+", "a zone such as Europe/Berlin")] = "UTC"
 
 
-class User(_Model):
+class User(Model):
     """A person's account."""
 
     name: UserName
-    full_name: Annotated[str, _matching(r"[^:\n,]*", "text without ':' or ','")] = ""
+    full_name: Annotated[str, matching(r"[^:\n,]*", "text without ':' or ','")] = ""
     password_hash: (
         Annotated[
-            str, _matching(r"\$(y|6|5|2b)\$[!-9;-~]+", "a crypt(5) hash, as 'mkpasswd' prints")
+            str, matching(r"\$(y|6|5|2b)\$[!-9;-~]+", "a crypt(5) hash, as 'mkpasswd' prints")
         ]
         | None
     ) = Field(None, description="Without it the account has no password login.")
@@ -165,16 +102,16 @@ class User(_Model):
     shell: TargetPath = "/usr/bin/llmos-shell"
 
 
-class Login(_Model):
+class Login(Model):
     """Who is logged in without a question."""
 
     autologin: UserName | None = None
 
 
-class Console(_Model):
+class Console(Model):
     """Where the login session shows."""
 
-    serial: tuple[Annotated[str, _matching(r"tty[A-Z]+[0-9]+", "a port such as ttyS0")], ...] = ()
+    serial: tuple[Annotated[str, matching(r"tty[A-Z]+[0-9]+", "a port such as ttyS0")], ...] = ()
     quiet: bool = True
     kernel_arguments: tuple[Word, ...] = ()
 
@@ -188,21 +125,19 @@ def _fat32(size: int) -> int:
     return size
 
 
-class Disk(_Model):
+class Disk(Model):
     """Sizes of the partitions when built; the root grows to the disk at first boot."""
 
     esp: Annotated[Size, AfterValidator(_fat32)] = 512 * MIB
     root: Size = 3 * 1024 * MIB
 
 
-class ModelFile(_Model):
+class ModelFile(Model):
     """A GGUF model that the image carries."""
 
     path: HostPath
     sha256: Sha256
-    name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a plain file name")] | None = (
-        None
-    )
+    name: Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a plain file name")] | None = None
     default: bool = False
 
     @property
@@ -211,14 +146,14 @@ class ModelFile(_Model):
         return f"{(self.name or self.path.name).removesuffix('.gguf')}.gguf"
 
 
-class Tree(_Model):
+class Tree(Model):
     """A folder of the host that is copied into the image."""
 
     source: HostPath
     target: TargetPath = "/"
 
 
-class Signing(_Model):
+class Signing(Model):
     """Who vouches for the image."""
 
     keys: HostPath | None = Field(
@@ -226,7 +161,7 @@ class Signing(_Model):
     )
 
 
-class ImageSpec(_Model):
+class ImageSpec(Model):
     """One image, whole: what ``image/specs/*.toml`` says."""
 
     image: Identity

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from llmos_image.archive import Archive
 from llmos_image.errors import SpecError, UserError
 from llmos_image.places import SPECS
-from llmos_image.spec import MIB, ImageSpec, Kernel, load, missing_files, parse
+from llmos_image.spec import ImageSpec, Kernel, load, missing_files, parse
+from llmos_image.values import MIB
 
 LEAST = '[image]\nid = "x"\nversion = "1"\n'
 
