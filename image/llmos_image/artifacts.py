@@ -1,7 +1,7 @@
 """What a build leaves: files that appear together or not at all.
 
 OUT/<id>_<version>/
-    <id>_<version>.raw      the disk (and .raw.zst, .qcow2 where the spec asks)
+    <id>_<version>.raw      the disk (and .raw.zst, .qcow2, … where the spec asks)
     <id>_<version>.efi      its unified kernel image
     image.json              what it is: version, spec digest, packages, checksums, sizes
     SHA256SUMS              for sha256sum --check
@@ -21,9 +21,7 @@ from typing import Any
 
 from llmos_image.cache import remove_tree
 from llmos_image.errors import UserError
-from llmos_image.run import Log, run
-from llmos_image.spec import Format, ImageSpec
-from llmos_image.tools import ToolsTree
+from llmos_image.spec import ImageSpec
 
 SCHEMA = 1
 _AT_FDCWD = -100
@@ -70,18 +68,6 @@ def publishing(out: Path, name: str) -> Iterator[Path]:
         _swap(partial, out / name)
     finally:
         remove_tree(partial)
-
-
-def convert(folder: Path, name: str, formats: Sequence[Format], tools: ToolsTree, log: Log) -> None:
-    """Write the other formats of the raw disk in ``folder``."""
-    raw = folder / f"{name}.raw"
-    commands: dict[Format, list[str | Path]] = {
-        Format.RAW_ZST: ["zstd", "-q", "-T0", "-9", "-f", raw, "-o", f"{raw}.zst"],
-        Format.QCOW2: ["qemu-img", "convert", "-O", "qcow2", raw, raw.with_suffix(".qcow2")],
-    }
-    for wanted in formats:
-        if wanted in commands:
-            run(tools.sandbox.argv(commands[wanted], binds=[folder]), log=log)
 
 
 def describe(

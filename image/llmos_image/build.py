@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmos_image import artifacts, mkosi, payload, signing
+from llmos_image import artifacts, formats, mkosi, payload, signing
 from llmos_image.artifacts import Artifact
 from llmos_image.cache import Cache, key_of, remove_tree
 from llmos_image.errors import HostError, SpecError, UserError
@@ -144,7 +144,7 @@ def _finish(
     (partial / "image.efi").rename(partial / f"{name}.efi")
     for leftover in partial.glob("image*"):
         leftover.unlink()
-    artifacts.convert(partial, name, spec.image.formats, ground.tools, log)
+    formats.convert(partial, name, spec.image.formats, ground.tools, log)
     return artifacts.describe(
         partial,
         spec,

@@ -42,11 +42,20 @@ class Kernel(enum.StrEnum):
 
 
 class Format(enum.StrEnum):
-    """What a build leaves behind."""
+    """What a build leaves behind; ``raw`` and ``uki`` are always there."""
 
     RAW = "raw"
     RAW_ZST = "raw.zst"
+    RAW_XZ = "raw.xz"
     QCOW2 = "qcow2"
+    VHDX = "vhdx"
+    VMDK = "vmdk"
+    UKI = "uki"
+
+    @property
+    def suffix(self) -> str:
+        """What its file's name ends with."""
+        return "efi" if self is Format.UKI else self.value
 
 
 class Sudo(enum.StrEnum):
