@@ -101,6 +101,7 @@ def _stage(spec: ImageSpec, ground: Ground, source: Path, work: Path, log: Log) 
     staged.mkdir()
     wheel = build_wheel(source, work / "wheel", log)
     payload.stage(staged, payload.overlays_of(source), spec.models)
+    payload.stage_keyring(staged, spec.signing.keys)
     install_code(ground.runtime, wheel, staged, work, log)
     payload.normalize_modes(staged)
     return staged

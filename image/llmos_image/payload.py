@@ -6,9 +6,12 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmos_image.keys import Keys
 from llmos_image.spec import ModelFile
 
 MODELS = "usr/lib/llmos-models"
+KEYRING = "usr/lib/systemd/import-pubring.gpg"
+"""Whose signatures updates need."""
 
 
 def stage(payload: Path, overlays: Sequence[Path], models: Sequence[ModelFile]) -> None:
@@ -39,6 +42,18 @@ def stage_models(folder: Path, models: Sequence[ModelFile]) -> None:
         (folder / model.target_name).chmod(0o644)
     default = next((model for model in models if model.default), models[0])
     (folder / "default.gguf").symlink_to(default.target_name)
+
+
+def stage_keyring(payload: Path, keys: Path | None) -> None:
+    """Put the public key of the folder ``keys`` in the place of Debian's keyring.
+
+    That one has the keys of other distributions, whose files nobody here should take for an
+    update. Without keys it is empty, and every update is refused.
+    """
+    keyring = payload / KEYRING
+    keyring.parent.mkdir(parents=True, exist_ok=True)
+    keyring.write_bytes(Keys(keys).keyring.read_bytes() if keys else b"")
+    keyring.chmod(0o644)
 
 
 def size_of(tree: Path) -> int:

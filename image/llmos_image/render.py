@@ -2,7 +2,7 @@
 
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +22,7 @@ BASE_PACKAGES = (
     "dbus",
     "e2fsprogs",
     "file",
+    "gpg",
     "iproute2",
     "iputils-ping",
     "kbd",
@@ -39,6 +40,7 @@ BASE_PACKAGES = (
     "systemd",
     "systemd-boot",
     "systemd-boot-efi",
+    "systemd-container",
     "systemd-repart",
     "systemd-resolved",
     "systemd-timesyncd",
@@ -96,18 +98,21 @@ def render(spec: ImageSpec) -> RenderedTree:
         autoescape=False,  # noqa: S701  # configuration, not HTML; scripts quote by the filter
     )
     environment.filters["quote"] = shlex.quote
-    facts = {
+    facts: dict[str, object] = {
         "spec": spec,
         "packages": packages_of(spec),
         "kernel_arguments": kernel_arguments_of(spec),
         "seed": uuid.uuid5(_NAMESPACE, spec.image.id),
+        # systemd expands what follows a percent sign.
+        "update_source": spec.update.source.replace("%", "%%"),
     }
     files = {}
-    for name in sorted(environment.list_templates(extensions=["j2"])):
-        text = environment.get_template(name).render(facts)
-        if text.strip():
-            path = PurePosixPath(name.removesuffix(".j2"))
-            files[path] = RenderedFile(text.strip("\n") + "\n", _mode_of(path))
+    for template in sorted(environment.list_templates(extensions=["j2"])):
+        for name, own in _instances(template, spec):
+            text = environment.get_template(template).render(facts, **own)
+            if text.strip():
+                path = PurePosixPath(name.removesuffix(".j2"))
+                files[path] = RenderedFile(text.strip("\n") + "\n", _mode_of(path))
     return RenderedTree(files)
 
 
@@ -123,6 +128,22 @@ def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
     quiet = ["quiet", "loglevel=3", "systemd.show_status=auto"] if spec.console.quiet else []
     # The last console is /dev/console: the screen, so that a missing port costs nothing.
     return ("rw", *consoles, "console=tty0", *quiet, *spec.console.kernel_arguments)
+
+
+def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, str]]]:
+    """The files that a template becomes: one for each model where its path says MODEL, and so on.
+
+    Each with what it knows beyond the common facts.
+    """
+    each: dict[str, Sequence[str]] = {
+        "MODEL": [model.target_name.removesuffix(".gguf") for model in spec.models],
+        "EXTENSION": spec.update.extensions,
+    }
+    for word, values in each.items():
+        if word in template:
+            yield from ((template.replace(word, value), {word.lower(): value}) for value in values)
+            return
+    yield template, {}
 
 
 def _mode_of(path: PurePosixPath) -> int:

@@ -19,6 +19,7 @@ from llmos_image.values import (
     HostPath,
     Model,
     PackageName,
+    PlaceUrl,
     Sha256,
     Size,
     TargetPath,
@@ -70,7 +71,8 @@ class Identity(Model):
     """What the image is called and what a build of it leaves."""
 
     id: Annotated[str, matching(r"[a-z][a-z0-9-]{0,38}", "lower-case letters, digits and '-'")]
-    version: Annotated[str, matching(r"[0-9][A-Za-z0-9.+~-]{0,30}", "a version such as 0.1.0")]
+    # No '+': the boot loader would read what follows as a count of tries.
+    version: Annotated[str, matching(r"[0-9][A-Za-z0-9.~-]{0,30}", "a version such as 0.1.0")]
     description: str = ""
     kernel: Kernel = Kernel.GENERIC
     formats: tuple[Format, ...] = Field(default=(Format.RAW,), min_length=1)
@@ -170,6 +172,27 @@ class Signing(Model):
     )
 
 
+class Update(Model):
+    """Where machines with this image find its successors; a machine may name another place."""
+
+    source: PlaceUrl = Field(
+        "file:///var/lib/llmos/updates",
+        description="A folder that `llmos-image publish` fills: its URL, or its path on the "
+        "machine. The default is a folder to which somebody brings updates.",
+    )
+    verify: bool = Field(
+        True, description="Take only what the signing key of this image has signed."
+    )
+    extensions: tuple[
+        Annotated[str, matching(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and '-'")], ...
+    ] = Field((), description="System extensions that machines may take from there.")
+
+    @property
+    def has_own_source(self) -> bool:
+        """Whether the spec names a place, so that machines will look there."""
+        return "source" in self.model_fields_set
+
+
 class ImageSpec(Model):
     """One image, whole: what ``image/specs/*.toml`` says."""
 
@@ -183,10 +206,11 @@ class ImageSpec(Model):
     models: tuple[ModelFile, ...] = ()
     trees: tuple[Tree, ...] = ()
     signing: Signing = Signing()
+    update: Update = Update()
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
-        faults = [*self._user_faults(), *self._model_faults()]
+        faults = [*self._user_faults(), *self._model_faults(), *self._update_faults()]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -218,6 +242,11 @@ class ImageSpec(Model):
             for name in sorted({n for n in names if names.count(n) > 1})
         )
         return faults
+
+    def _update_faults(self) -> Sequence[str]:
+        if self.update.has_own_source and self.update.verify and self.signing.keys is None:
+            return ["update.source: needs signing.keys, or every update is refused (or: verify)"]
+        return []
 
     @property
     def default_model(self) -> ModelFile | None:
@@ -305,9 +334,11 @@ def missing_files(spec: ImageSpec) -> Sequence[str]:
         for at, tree in enumerate(spec.trees)
         if not tree.source.is_dir()
     )
-    if spec.signing.keys and not (spec.signing.keys / "signing.key").is_file():
-        faults.append(
-            f"signing.keys: {spec.signing.keys}: no signing.key there "
-            f"(make keys: llmos-image keys {spec.signing.keys})"
-        )
+    for name in ("signing.key", "signing.pgp"):
+        if spec.signing.keys and not (spec.signing.keys / name).is_file():
+            faults.append(
+                f"signing.keys: {spec.signing.keys}: no {name} there "
+                f"(make keys: llmos-image keys {spec.signing.keys})"
+            )
+            break
     return faults

@@ -55,6 +55,12 @@ def _size(value: object) -> object:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def _place(value: object) -> object:
+    """A folder of the machine is a URL like any other."""
+    url = f"file://{value}" if isinstance(value, str) and value.startswith("/") else value
+    return url.rstrip("/") if isinstance(url, str) else url
+
+
 def _beside_the_spec(value: object, info: ValidationInfo) -> object:
     base = (info.context or {}).get("base")
     return str(Path(base, value)) if base and isinstance(value, str) else value
@@ -75,6 +81,14 @@ Hostname = Annotated[
     AfterValidator(_hostname),
 ]
 Url = Annotated[str, matching(r"(https?|file)://[^\s\"']+", "an http, https or file URL")]
+PlaceUrl = Annotated[
+    str,
+    BeforeValidator(_place),
+    matching(
+        r"https?://[^\s\"'/][^\s\"']*|file:///[^\s\"']+",
+        "an https, http or file URL, or an absolute path",
+    ),
+]
 Word = Annotated[str, matching(r"[^\s\"'\\]+", "one word without spaces or quotes")]
 
 

@@ -41,3 +41,15 @@ def test_the_default_model_is_the_one_marked_else_the_first(tmp_path: Path) -> N
     assert (tmp_path / "a/default.gguf").readlink() == Path("best.gguf")
     assert (tmp_path / "a/best.gguf").read_bytes() == b"two.gguf"
     assert (tmp_path / "b/default.gguf").readlink() == Path("one.gguf")
+
+
+def test_updates_need_the_signature_of_this_images_key(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/signing.pgp").write_bytes(b"public key")
+    payload.stage_keyring(tmp_path / "payload", tmp_path / "keys")
+    assert (tmp_path / "payload" / payload.KEYRING).read_bytes() == b"public key"
+
+
+def test_without_a_key_nobodys_signature_will_do(tmp_path: Path) -> None:
+    payload.stage_keyring(tmp_path / "payload", None)
+    assert (tmp_path / "payload" / payload.KEYRING).read_bytes() == b""

@@ -47,6 +47,15 @@ kernel_arguments = ["nomodeset"]
 [disk]
 esp = "1G"
 root = "8G"
+[[models]]
+path = "small.gguf"
+sha256 = "58f1718d2ef230d6b8575b12afab2deeb23fd5f02dea69ef597a876742506ab2"
+name = "plan.v1"
+[signing]
+keys = "keys"
+[update]
+source = "https://updates.example/a%20b/"
+extensions = ["cuda"]
 """,
 }
 
@@ -98,6 +107,21 @@ def test_backports_give_ggml_and_nothing_else() -> None:
         "Pin-Priority: -1"
         in files[PurePosixPath("mkosi.sandbox/etc/apt/preferences.d/llmos.pref")].text
     )
+
+
+def test_each_model_and_extension_is_updated_apart_from_the_system() -> None:
+    names = {str(path) for path in render(spec_of("full")).files if path.suffix == ".transfer"}
+    place = "mkosi.extra/usr/lib/sysupdate"
+    assert names == {
+        *(f"{place}.d/{name}.transfer" for name in ("50-verity", "60-root", "70-uki")),
+        f"{place}.model-plan.v1.d/50-model.transfer",
+        f"{place}.cuda.d/50-extension.transfer",
+    }
+
+
+def test_systemd_expands_nothing_in_the_source_of_updates() -> None:
+    uki = PurePosixPath("mkosi.extra/usr/lib/sysupdate.d/70-uki.transfer")
+    assert "Path=https://updates.example/a%%20b\n" in render(spec_of("full")).files[uki].text
 
 
 def test_a_spec_without_a_mirror_is_refused() -> None:

@@ -72,6 +72,10 @@ def test_the_specs_that_come_along_are_right(path: Path) -> None:
         ('[[trees]]\nsource = "x"\ntarget = "../etc"', "trees[0].target: '../etc' is not valid"),
         ('[[models]]\npath = "x.gguf"', "models[0].sha256: missing"),
         ("users = 3", ""),
+        ('[update]\nsource = "ftp://x"', "update.source: 'ftp://x' is not valid (accepted: an"),
+        ('[update]\nsource = "updates"', "update.source: 'updates' is not valid (accepted: an"),
+        ('[update]\nsource = "/srv"', "update.source: needs signing.keys, or every update"),
+        ('[update]\nextensions = ["A"]', "update.extensions[0]: 'A' is not valid (accepted: low"),
         (
             '[console]\nkernel_arguments = ["a b"]',
             "console.kernel_arguments[0]: 'a b' is not valid",
@@ -181,3 +185,25 @@ def test_no_value_is_more_than_a_list_of_faults(key: str, value: object) -> None
         return
     with contextlib.suppress(SpecError):
         parse(f"{key} = {text}\n" + LEAST, path=Path("x.toml"))
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("https://updates.example/llmos/", "https://updates.example/llmos"),
+        ("file:///srv/updates", "file:///srv/updates"),
+        ("/srv/updates", "file:///srv/updates"),
+    ],
+)
+def test_updates_come_from_a_url_or_a_folder_of_the_machine(said: str, meant: str) -> None:
+    text = f'{LEAST}[signing]\nkeys = "keys"\n[update]\nsource = "{said}"\n'
+    assert parse(text, path=Path("my.toml")).update.source == meant
+
+
+def test_who_does_not_verify_needs_no_key() -> None:
+    text = f'{LEAST}[update]\nsource = "/srv"\nverify = false\n'
+    assert not parse(text, path=Path("my.toml")).update.verify
+
+
+def test_a_version_with_a_plus_would_be_read_as_a_count_of_tries() -> None:
+    assert "version" in faults('[image]\nid = "x"\nversion = "1+3"\n')[0]
