@@ -19,7 +19,9 @@ from llmos_image.keys import Keys
 from llmos_image.progress import Reporter
 from llmos_image.render import packages_of, render
 from llmos_image.run import Log
-from llmos_image.runtime import Runtime, build_wheel, install_code, runtime_layer
+from llmos_image.runtime import SITE, VENV, Runtime, build_wheel, install_code, runtime_layer
+from llmos_image.sbom import collect
+from llmos_image.sourcedate import source_date
 from llmos_image.spec import ImageSpec, missing_files
 from llmos_image.tools import ToolsTree, check_privileges, tools_tree
 from llmos_image.wheel import LlamaWheel, digest_of, llama_wheel
@@ -90,6 +92,7 @@ def build(
                 log=log,
             )
         with report.phase("Checksums"):
+            _write_sbom(partial, spec, ground, place, staged, source)
             facts = _finish(partial, spec, ground, staged, log)
             if spec.signing.keys:
                 signing.sign(partial, Keys(spec.signing.keys).secret, ground.tools.sandbox)
@@ -125,6 +128,26 @@ def _workplace(
         layers=cache.scratch("layers", layers),
         packages=cache.scratch("packages", {"suite": spec.debian.suite}),
     )
+
+
+def _write_sbom(
+    partial: Path,
+    spec: ImageSpec,
+    ground: Ground,
+    place: mkosi.Workplace,
+    staged: Path,
+    source: Path,
+) -> None:
+    sources = collect.Sources(
+        debian=sorted(partial.glob("*.sbom.tar")),
+        debian_downloads=place.packages,
+        site_packages=[ground.runtime.layer / SITE, staged / VENV.lstrip("/") / SITE],
+        python_downloads=ground.runtime.record,
+        models=spec.models,
+        uki=partial / "image.efi",
+    )
+    found = collect.inventory(spec.image.id, spec.image.version, source_date(source), sources)
+    collect.write(partial, artifacts.name_of(spec), found)
 
 
 def _finish(

@@ -147,6 +147,6 @@ def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, 
 
 
 def _mode_of(path: PurePosixPath) -> int:
-    if path.suffix == ".chroot":
+    if path.name.startswith(("mkosi.postinst", "mkosi.finalize")):
         return 0o755
     return 0o440 if "sudoers.d" in path.parts else 0o644

@@ -5,6 +5,7 @@ packages and the llama wheel and is cached by them; our code is installed over i
 by an overlay mount, so that a change in it costs seconds.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -19,9 +20,10 @@ from llmos_image.wheel import REQUIREMENTS, LlamaWheel, digest_of, pip_download
 
 VENV = "/usr/lib/llmos"
 _PYTHON = f"{VENV}/bin/python3"
-_SITE = "lib/python3.13/site-packages"
+SITE = "lib/python3.13/site-packages"
 # The sources' times change when an image is made: only a hash-based cache stays valid.
 _COMPILE = f"{_PYTHON} -m compileall -q --invalidation-mode unchecked-hash"
+_RECORD = "wheels.json"
 # Part of our wheel for the host; on the target they have neither use nor dependencies.
 _HOST_ONLY = ("lib/python*/site-packages/llmos_image", "bin/llmos-image")
 
@@ -33,6 +35,11 @@ class Runtime:
     layer: Path
     tools: ToolsTree
     tree: Path
+
+    @property
+    def record(self) -> Path:
+        """The SHA-256 of each wheel that was installed, by file name, as JSON."""
+        return self.layer.parent / _RECORD
 
     def argv(self, command: Sequence[str], *, code: Path, binds: Sequence[Path] = ()) -> list[str]:
         """The command line that runs ``command`` as on the target, but on this machine.
@@ -53,7 +60,11 @@ def runtime_layer(cache: Cache, tools: ToolsTree, wheel: LlamaWheel, log: Log) -
     Raises:
         BuildFailed: a package cannot be had, or its hash is not the pinned one.
     """
-    parts = {"lock": digest_of(REQUIREMENTS), "wheel": digest_of(wheel.path)}
+    parts = {
+        "lock": digest_of(REQUIREMENTS),
+        "wheel": digest_of(wheel.path),
+        "record": _RECORD,
+    }
     entry = cache.get(
         "runtime",
         parts,
@@ -83,7 +94,7 @@ def install_code(runtime: Runtime, wheel: Path, payload: Path, work: Path, log: 
         f"python3 -m pip --python {_PYTHON} install --quiet --no-deps --no-index --no-compile "
         f"--disable-pip-version-check --no-cache-dir --root-user-action=ignore '{wheel}' && "
         f"rm -rf {' '.join(f'{VENV}/{path}' for path in _HOST_ONLY)} && "
-        f"cd {VENV}/{_SITE} && {_COMPILE} llmos_*"
+        f"cd {VENV}/{SITE} && {_COMPILE} llmos_*"
     )
     argv = runtime.tools.sandbox_for(runtime.tree).argv(["sh", "-c", script], ro_binds=[wheel])
     argv = _with_venv(argv, lower=[runtime.layer], upper=upper, work=overlay_work)
@@ -110,6 +121,9 @@ def _install(layer: Path, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> None
         "--abi=none",
     ]
     pip_download(wheels, others, ["--only-binary=:all:", *platforms, *python], log)
+    # The lock file has the hashes of all files of a version: here are those of the installed.
+    digests = {path.name: digest_of(path) for path in sorted(wheels.glob("*.whl"))}
+    (layer.parent / _RECORD).write_text(json.dumps(digests, indent=1) + "\n")
     pip = (
         f"python3 -m pip --python {_PYTHON} install --quiet --no-deps --no-index --no-compile "
         f"--disable-pip-version-check --no-cache-dir --root-user-action=ignore"
@@ -118,8 +132,8 @@ def _install(layer: Path, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> None
         f"python3 -m venv --without-pip {VENV} && "
         f"{pip} --require-hashes --find-links '{wheels}' --requirement '{others}' && "
         f"{pip} '{wheel.path}' && "
-        f"cd {VENV} && rm -rf include {_SITE}/include {_SITE}/*/*.a {_SITE}/lib/cmake && "
-        f"{_COMPILE} {_SITE}"
+        f"cd {VENV} && rm -rf include {SITE}/include {SITE}/*/*.a {SITE}/lib/cmake && "
+        f"{_COMPILE} {SITE}"
     )
     argv = tools.sandbox_for(wheel.tree).argv(
         ["sh", "-c", script], ro_binds=[wheels, wheel.path], mounts={layer: VENV}, become_root=True
