@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from llmos_image import artifacts, local, signing_commands, vm_command
+from llmos_image import artifacts, diff_command, local, signing_commands, vm_command
 from llmos_image.archive import host_archive
 from llmos_image.artifacts import Artifact
 from llmos_image.build import PHASES, build
@@ -221,6 +221,7 @@ def clean(kinds: tuple[str, ...], as_json: bool) -> None:
 
 cli.add_command(vm_command.vm)
 cli.add_command(local.try_command)
+cli.add_command(diff_command.diff_command)
 cli.add_command(signing_commands.keys_command)
 cli.add_command(signing_commands.verify)
 

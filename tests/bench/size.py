@@ -1,30 +1,17 @@
 """What an image's size is made of."""
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from llmos_image.errors import BuildFailed
+from llmos_image.gpt import Partition, partitions
 from tests.bench.image import build
 from tests.bench.result import Figure, Result
 
-_SECTOR = 512
-_GPT_HEADER = struct.Struct("<8s64xQII")
-_GPT_ENTRY = struct.Struct("<32xQQ8x72s")
 # ext4's superblock, https://docs.kernel.org/filesystems/ext4/super.html
 _EXT4_AT = 1024
 _EXT4_MAGIC = 0xEF53
-
-
-@dataclass(frozen=True)
-class Partition:
-    """A part of a disk; places and sizes in bytes."""
-
-    name: str
-    start: int
-    size: int
 
 
 def measure() -> Result:
@@ -50,24 +37,6 @@ def measure() -> Result:
         Figure("  Debian and the file system itself", (used - ours) / 1e6, "MB"),
     ]
     return Result("size", figures, {"spec": "vm"})
-
-
-def partitions(disk: Path) -> Iterator[Partition]:
-    """The partitions of a disk with a GUID partition table (UEFI specification, chapter 5).
-
-    Raises:
-        BuildFailed: there is no such table.
-    """
-    with disk.open("rb") as file:
-        magic, entries_at, count, size = _GPT_HEADER.unpack(_read(file, _SECTOR, _GPT_HEADER.size))
-        if magic != b"EFI PART":
-            raise BuildFailed(f"{disk}: no GUID partition table")
-        table = _read(file, entries_at * _SECTOR, count * size)
-    for at in range(0, len(table), size):
-        first, last, name = _GPT_ENTRY.unpack_from(table, at)
-        if first:
-            label = name.decode("utf-16-le").rstrip("\0")
-            yield Partition(label, first * _SECTOR, (last - first + 1) * _SECTOR)
 
 
 def ext4_used(disk: Path, partition: Partition) -> int:

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from llmos_image.errors import BuildFailed
+from llmos_image.gpt import partitions
 from tests.bench.result import Figure, Result
-from tests.bench.size import Partition, ext4_used, partitions
+from tests.bench.size import ext4_used
 
 SECTOR = 512
 
@@ -37,13 +38,6 @@ def disk(tmp_path: Path) -> Path:
     path = tmp_path / "disk.raw"
     write_disk(path)
     return path
-
-
-def test_the_partitions_of_a_disk_are_listed(disk: Path) -> None:
-    assert list(partitions(disk)) == [
-        Partition("esp", 40 * SECTOR, 8 * SECTOR),
-        Partition("root-x86-64", 48 * SECTOR, 52 * SECTOR),
-    ]
 
 
 def test_what_is_used_on_ext4_is_what_is_not_free(disk: Path) -> None:
