@@ -20,6 +20,7 @@ from llmos_ctl.main import cli as llmosctl
 from llmos_engine.main import main as llmos_engine
 from llmos_image.cli import cli as llmos_image
 from llmos_image.spec import ImageSpec
+from llmos_installer.main import command as llmos_install
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -32,6 +33,7 @@ def pages() -> dict[str, str]:
         "spec.md": "\n".join(_spec_page()) + "\n",
         "llmos-image.md": "\n".join(_command_page("llmos-image", llmos_image)) + "\n",
         "llmos-engine.md": "\n".join(_command_page("llmos-engine", llmos_engine)) + "\n",
+        "llmos-install.md": "\n".join(_command_page("llmos-install", llmos_install)) + "\n",
         "llmosctl.md": "\n".join(_command_page("llmosctl", llmosctl)) + "\n",
     }
 

@@ -1,0 +1,1 @@
+"""``llmos-install``: puts the running, verified system from its stick onto a disk."""
