@@ -12,7 +12,14 @@ from typing import Any, NoReturn
 
 import click
 
-from llmos_image import artifacts, diff_command, local, signing_commands, vm_command
+from llmos_image import (
+    artifacts,
+    diff_command,
+    local,
+    publish_command,
+    signing_commands,
+    vm_command,
+)
 from llmos_image.archive import host_archive
 from llmos_image.artifacts import Artifact
 from llmos_image.build import PHASES, build
@@ -224,6 +231,7 @@ cli.add_command(local.try_command)
 cli.add_command(diff_command.diff_command)
 cli.add_command(signing_commands.keys_command)
 cli.add_command(signing_commands.verify)
+cli.add_command(publish_command.publish_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
