@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from llmos_ctl.commands.update import update
 from llmos_ctl.errors import CtlError
 
 EXIT_FAILED = 1
@@ -20,6 +21,9 @@ def cli() -> None:
 
     Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
     """
+
+
+cli.add_command(update)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
