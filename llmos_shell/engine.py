@@ -51,6 +51,8 @@ class EngineState:
     condition: Condition = Condition.UNKNOWN
     model: str = ""
     reason: str = ""
+    trouble: str = ""
+    """What keeps the model from being as fast as it could be."""
 
     @property
     def text(self) -> str:
@@ -61,7 +63,8 @@ class EngineState:
             case Condition.LOADING:
                 return "model: loading"
             case Condition.READY:
-                return f"model: ready {self.model}".rstrip()
+                trouble = f"({self.trouble})" if self.trouble else ""
+                return " ".join(filter(None, ("model: ready", self.model, trouble)))
             case Condition.FAILED:
                 return f"model: failed: {self.reason}"
             case Condition.AWAY:
@@ -91,12 +94,23 @@ def connect_to_engine() -> AbstractAsyncContextManager[Asking]:
     return llmos_api.EngineClient()
 
 
+def hardware_trouble() -> str:
+    """Return what is wrong with the machine's processors, by ``/run/llmos/hardware.json``."""
+    from llmos_api.hardware import read_hardware  # noqa: PLC0415 - slow to import
+
+    hardware = read_hardware()
+    return hardware.trouble if hardware else ""
+
+
 class EngineLink:
     """Asks the engine over a connection of its own each time: it may come and go."""
 
-    def __init__(self, connect: Connect = connect_to_engine) -> None:
+    def __init__(
+        self, connect: Connect = connect_to_engine, trouble: Callable[[], str] = hardware_trouble
+    ) -> None:
         self.state = EngineState()
         self._connect = connect
+        self._trouble = trouble
         self._imported = False
         self._meta: dict[str, Mapping[str, str]] = {}
 
@@ -117,7 +131,9 @@ class EngineLink:
                 HealthStatus.LOADING: Condition.LOADING,
                 HealthStatus.FAILED: Condition.FAILED,
             }[health.status]
-            self.state = EngineState(condition, health.model or "", health.error or "")
+            self.state = EngineState(
+                condition, health.model or "", health.error or "", self._trouble()
+            )
         return self.state
 
     async def warm_up(self) -> None:

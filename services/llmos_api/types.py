@@ -28,11 +28,15 @@ class HealthStatus(StrEnum):
 
 
 class Health(Struct, frozen=True, omit_defaults=True):
-    """The answer of ``GET /health``; ``error`` says why the state is ``failed``."""
+    """The answer of ``GET /health``; ``error`` says why the state is ``failed``.
+
+    ``device`` is what the loaded model computes on.
+    """
 
     status: HealthStatus
     model: str | None = None
     error: str | None = None
+    device: str | None = None
 
     @property
     def ready(self) -> bool:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from llmos_ctl.commands.hardware import hardware
 from llmos_ctl.commands.update import update
 from llmos_ctl.errors import CtlError
 
@@ -24,6 +25,7 @@ def cli() -> None:
 
 
 cli.add_command(update)
+cli.add_command(hardware)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

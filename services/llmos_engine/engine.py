@@ -215,8 +215,8 @@ class Engine:
         started = self._clock()
         model = self._backend.load(file, self._progress)
         self._loaded = _Loaded(file, model)
-        self._be(Health(HealthStatus.OK, model=file.id))
-        log.info("loaded %s in %.2f s", file.id, self._clock() - started)
+        self._be(Health(HealthStatus.OK, model=file.id, device=model.device))
+        log.info("loaded %s on %s in %.2f s", file.id, model.device, self._clock() - started)
         return model
 
     def _be(self, health: Health) -> None:

@@ -67,6 +67,15 @@ Exit codes: 0 stopped, 1 failed, 2 bad arguments, 130 interrupted.
     help="Tokens of prompt and answer  [default: what the model allows, at most 8192]",
 )
 @click.option(
+    "--offload",
+    type=click.Choice(["all", "none"]),
+    default="none",
+    show_default=True,
+    envvar="LLMOS_ENGINE_OFFLOAD",
+    show_envvar=True,
+    help="Whether models go to the graphics processors that ggml finds.",
+)
+@click.option(
     "--queue",
     type=click.IntRange(1, 10_000),
     default=QUEUE_LIMIT,
@@ -81,13 +90,14 @@ def main(
     backend: str,
     threads: int | None,
     context: int | None,
+    offload: str,
     queue: int,
     verbose: bool,
 ) -> None:
     """Serve a local language model on a UNIX socket, in OpenAI's API."""
     _log_to_stderr(verbose=verbose)
     store = ModelStore(models or (SHIPPED, ADDED))
-    options = BackendOptions(threads=threads, context=context)
+    options = BackendOptions(threads=threads, context=context, offload=offload == "all")
     listen = (socket or default_socket()).absolute()
     # llama.cpp loads plug-ins from its working directory too: go where only root can put any.
     os.chdir("/")

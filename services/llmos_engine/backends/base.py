@@ -22,6 +22,8 @@ class BackendOptions:
 
     threads: int | None = None
     context: int | None = None
+    offload: bool = False
+    """Whether models go to a graphics or AI processor, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class LoadedModel(Protocol):
     @property
     def context(self) -> int:
         """How many tokens prompt and answer may have together."""
+
+    @property
+    def device(self) -> str:
+        """What it computes on, by the names that people know."""
 
     def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
         """Turn messages into tokens; raises :class:`~llmos_engine.errors.InvalidRequest`."""

@@ -22,6 +22,7 @@ class EchoModel:
 
     def __init__(self, context: int) -> None:
         self.context = context
+        self.device = "nothing"
         self._last = ""
 
     def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from llmos_api.types import ChatMessage
 from llmos_engine.backends.base import BackendOptions, Progress, Prompt, Sampling, Step
+from llmos_engine.backends.llama_devices import CPU, offload_devices
 from llmos_engine.backends.llama_sampler import Sampler
 from llmos_engine.backends.llama_vocab import Vocab
 from llmos_engine.errors import ContextOverflow, DecodeFailed, ModelError
@@ -27,13 +28,16 @@ DEFAULT_CONTEXT: Final = 8192
 BATCH: Final = 256
 """Tokens of the prompt in one step: short enough to cancel, long enough for full speed."""
 
+ALL_LAYERS: Final = -1
+
 GGML_LEVELS: Final = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 
 
 class LlamaModel:
     """A model with one context and one sequence in it."""
 
-    def __init__(self, lib: Any, model: Any, context: Any, file: ModelFile) -> None:
+    def __init__(self, lib: Any, model: Any, context: Any, file: ModelFile, device: str) -> None:
+        self.device = device
         self._lib = lib
         self._model = model
         self._ctx = context
@@ -117,15 +121,31 @@ class LlamaBackend:
     def __init__(self, options: BackendOptions) -> None:
         self._threads = options.threads or len(os.sched_getaffinity(0))
         self._context = options.context or DEFAULT_CONTEXT
+        self._offload = options.offload
         self._lib: Any = None
         self._errors: deque[str] = deque(maxlen=5)
         self._log_callback: Any = None
 
     def load(self, file: ModelFile, progress: Progress) -> LlamaModel:
-        """Load a model; raises :class:`~llmos_engine.errors.ModelError` with llama.cpp's reason."""
+        """Load a model; raises :class:`~llmos_engine.errors.ModelError` with llama.cpp's reason.
+
+        A model that a graphics processor has no room for is loaded for the CPU.
+        """
         lib = self._library()
+        names = offload_devices() if self._offload else ()
+        if names:
+            try:
+                return self._load(lib, file, progress, ALL_LAYERS, " + ".join(names))
+            except ModelError as error:
+                log.warning("%s: not on %s: %s", file.id, " + ".join(names), error)
+        return self._load(lib, file, progress, 0, CPU)
+
+    def _load(
+        self, lib: Any, file: ModelFile, progress: Progress, layers: int, device: str
+    ) -> LlamaModel:
         self._errors.clear()
         params = lib.llama_model_default_params()
+        params.n_gpu_layers = layers
         # Weights that are not numbers are found now, not as nonsense in an answer.
         params.check_tensors = True
         # The reference must live as long as the call: C holds none.
@@ -139,7 +159,7 @@ class LlamaBackend:
         except ModelError:
             lib.llama_model_free(model)
             raise
-        return LlamaModel(lib, model, context, file)
+        return LlamaModel(lib, model, context, file, device)
 
     def _make_context(self, lib: Any, model: Any, file: ModelFile) -> Any:
         if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):

@@ -30,6 +30,7 @@ class ScriptedModel:
     """Says what it was told to; `gate` holds it before each token."""
 
     context = 32
+    device = "a script"
 
     def __init__(self, backend: "ScriptedBackend") -> None:
         self._backend = backend
@@ -218,7 +219,7 @@ def test_a_failing_model_is_loaded_again(asker: Asker, fault: Exception) -> None
 def test_another_model_is_loaded_when_it_is_asked_for(asker: Asker, models: Path) -> None:
     tiny_model().write(models / "other.gguf")
     assert asker.ask(model="other").all()[0] == "abc"
-    assert asker.engine.health == Health(HealthStatus.OK, model="other")
+    assert asker.engine.health == Health(HealthStatus.OK, model="other", device="a script")
     assert asker.ask(model="default").all()[0] == "abc"
     assert asker.backend.loaded == ["default", "other", "default"]
 

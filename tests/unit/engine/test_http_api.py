@@ -189,7 +189,7 @@ def test_unknown_paths_and_methods_are_refused_in_the_same_shape(api: Api) -> No
 
 def test_health_and_models_tell_what_is_loaded(api: Api) -> None:
     assert api.post(ask()).status_code == 200
-    assert api.get("/health").json() == {"status": "ok", "model": "default"}
+    assert api.get("/health").json() == {"status": "ok", "model": "default", "device": "nothing"}
     (model,) = api.get("/v1/models").json()["data"]
     assert (model["id"], model["object"]) == ("default", "model")
     assert model["meta"] == {"llmos.plan.slots": "1"}

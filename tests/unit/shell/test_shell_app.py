@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from llmos_api import Health, HealthStatus
 from llmos_shell.app import ShellApp
+from llmos_shell.engine import EngineLink
 from llmos_shell.session import Session
 from llmos_shell.settings import Settings
 from llmos_shell.terminal import Line, Terminal
@@ -311,6 +312,14 @@ async def test_the_state_of_the_model_is_to_be_seen_while_it_loads(
         await person.sees("model: loading")
         engine.health_answer = Health(HealthStatus.OK, "fake")
         await person.sees("model: ready fake")
+
+
+async def test_a_driver_that_failed_is_to_be_seen_all_the_time(
+    session: Session, engine: FakeEngine
+) -> None:
+    session.link = EngineLink(engine, trouble=lambda: "CUDA failed")
+    async with at(session) as person:
+        await person.sees("model: ready fake (CUDA failed)")
 
 
 async def test_a_model_that_cannot_be_loaded_is_named_with_the_reason(
