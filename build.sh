@@ -13,6 +13,7 @@ Usage: ./build.sh [--yes] [VERB] [ARGUMENTS]
   (no verb)           set up this machine and build the default image
   build SPEC          build another image: vm, minimal, or a path
   vm [ARGUMENTS]      boot the newest image in QEMU on this terminal (--display: in a window)
+  flash IMAGE [DISK]  write an image to a USB stick: asks which one, compares after
   try                 the engine and the shell on this machine, no VM, nothing kept
   test [ARGUMENTS]    run every test, the ones that boot the image included
   bench [NAME]        measure: build, boot, size, or all of them (--json for programs)
@@ -135,7 +136,7 @@ main() {
             setup
             exec "$venv/bin/llmos-image" build "${@:-default}"
             ;;
-        vm | try)
+        vm | try | flash)
             setup
             exec "$venv/bin/llmos-image" "$verb" "$@"
             ;;

@@ -25,6 +25,7 @@ from llmos_image.artifacts import Artifact
 from llmos_image.build import PHASES, build
 from llmos_image.cache import Cache, default_root
 from llmos_image.errors import ImageError, Interrupted, SpecError, UserError
+from llmos_image.flash.command import flash_command
 from llmos_image.places import SOURCE, SPECS, spec_path
 from llmos_image.progress import reporter
 from llmos_image.render import packages_of, render
@@ -229,6 +230,7 @@ def clean(kinds: tuple[str, ...], as_json: bool) -> None:
 cli.add_command(vm_command.vm)
 cli.add_command(local.try_command)
 cli.add_command(diff_command.diff_command)
+cli.add_command(flash_command)
 cli.add_command(signing_commands.keys_command)
 cli.add_command(signing_commands.verify)
 cli.add_command(publish_command.publish_command)

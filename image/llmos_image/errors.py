@@ -6,6 +6,7 @@
     │   └── HostError             this machine lacks something
     ├── BuildFailed               a step of the build ended badly
     ├── VerifyFailed              files are not what their signer made
+    ├── FlashFailed               a disk did not get the image; says in what state it is
     └── Interrupted (exit 130)    the person pressed Ctrl-C
 
 Only ``llmos_image.cli`` turns one of these into an exit.
@@ -65,10 +66,14 @@ class VerifyFailed(ImageError):
     """Files are not the ones that were signed, or nobody has signed them."""
 
 
+class FlashFailed(ImageError):
+    """A disk did not get the image; ``hint`` says in what state that leaves it."""
+
+
 class Interrupted(ImageError):
     """Stopped by the person."""
 
     exit_code = 130
 
-    def __init__(self) -> None:
-        super().__init__("interrupted; nothing half-made was left behind")
+    def __init__(self, left: str = "nothing half-made was left behind") -> None:
+        super().__init__(f"interrupted; {left}")

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,27 @@ def output(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
     return str(out.decode("utf-8", "replace"))
 
 
+@contextlib.contextmanager
+def filtered(argv: Sequence[str | Path], source: IO[bytes]) -> Iterator[IO[bytes]]:
+    """What ``argv`` makes of ``source``, to be read in the block.
+
+    Raises:
+        BuildFailed: at the end of a block that ended well: it ended with another status than 0;
+            holds its standard error. A block that is left early ends the program.
+    """
+    with (
+        tempfile.TemporaryFile() as said,
+        _child(argv, env=None, cwd=None, stdin=source, stderr=said) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101  # asked for by _child
+        yield process.stdout
+        if process.wait():
+            said.seek(0)
+            words = said.read().decode("utf-8", "replace").strip()
+            name = Path(argv[0]).name
+            raise BuildFailed(f"{name} ended with status {process.returncode}: {words}")
+
+
 def telling(lines: Sequence[str] | collections.deque[str], most: int = 12) -> list[str]:
     """The lines of a failed program's output that say why, at most ``most``.
 
@@ -99,13 +121,14 @@ def _child(
     *,
     env: Mapping[str, str] | None,
     cwd: Path | None,
-    stderr: int,
+    stderr: int | IO[bytes],
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a process group of its own, which is gone when the block ends."""
     try:
         process = subprocess.Popen(
             [os.fspath(part) for part in argv],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=None if env is None else {**os.environ, **env},
