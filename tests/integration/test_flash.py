@@ -21,11 +21,13 @@ import pytest
 
 from llmos_image import keys, signing
 from llmos_image.errors import FlashFailed, UserError
+from llmos_image.flash import source
 from llmos_image.flash.device import opened
 from llmos_image.flash.disks import Disk, Roots, find
 from llmos_image.flash.meter import PlainMeter
 from llmos_image.flash.source import Image
 from llmos_image.flash.writer import write
+from llmos_image.run import output
 from llmos_image.vm_command import toolbox
 from tests.integration.loop_device import loop_on, mounted, needs_loops
 
@@ -270,6 +272,55 @@ def test_nobody_can_mount_a_disk_that_is_being_written(node: Path, tmp_path: Pat
         )
     assert tried.returncode != 0
     assert "busy" in tried.stderr or "already mounted" in tried.stderr
+
+
+def test_a_disk_that_the_kernel_holds_is_refused_before_any_question(
+    build: Path, node: Path
+) -> None:
+    """As ZFS does, which no list of mounts or holders names."""
+    holder = os.open(node, os.O_RDONLY | os.O_EXCL)
+    try:
+        done = flash_without_terminal(build, node, "--allow-fixed")
+    finally:
+        os.close(holder)
+    assert done.returncode == 2
+    assert "somebody holds it" in done.stderr
+
+
+def test_a_user_without_the_right_to_it_is_told_so_first(build: Path, node: Path) -> None:
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    if subprocess.run(
+        [*nobody, sys.executable, "-c", "import llmos_image.cli"], check=False
+    ).returncode:
+        pytest.skip("only root can read this checkout")
+    for path in (build, *build.parents):
+        if path.stat().st_uid == os.getuid() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o055)
+        if path.name.startswith("pytest-of-"):
+            break
+    done = subprocess.run(
+        [*nobody, sys.executable, "-c", _CLI, "flash", build, node, "--allow-fixed"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "may not write to it" in done.stderr
+    assert "sudo" in done.stderr
+
+
+def test_a_host_without_zstd_uses_the_tools_trees(tmp_path: Path) -> None:
+    tools = toolbox().sandbox
+    path = tmp_path / "x.raw"
+    path.write_bytes(DATA)
+    output(tools.argv(["zstd", "--quiet", path], binds=[tmp_path]))
+    found = source.find(tmp_path / "x.raw.zst", tools.argv)
+    image = found.measured(lambda _count: None)
+    assert (image.size, image.sha256) == (len(DATA), hashlib.sha256(DATA).hexdigest())
+    assert b"".join(image.pieces()) == DATA
 
 
 def test_a_disk_whose_medium_was_changed_is_not_opened(tmp_path: Path) -> None:

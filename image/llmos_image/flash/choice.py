@@ -43,7 +43,11 @@ def refuse_unfit(disk: Disk, terms: Terms) -> None:
     """
     if reasons := [*reasons_against(disk, terms)]:
         lines = "\n".join(f"  it {reason}" for reason in reasons)
-        raise UserError(f"{disk} is not written:\n{lines}")
+        is_used = any(not use.is_systems for use in disk.uses)
+        raise UserError(
+            f"{disk} is not written:\n{lines}",
+            hint="Unmount it (umount PLACE), or close what holds it." if is_used else None,
+        )
 
 
 def confirm(disk: Disk, *, yes: bool, person: Person) -> None:

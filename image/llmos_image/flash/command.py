@@ -12,7 +12,7 @@ import click
 
 from llmos_image.errors import UserError
 from llmos_image.flash import choice, source, writer
-from llmos_image.flash.device import opened
+from llmos_image.flash.device import check_reachable, opened
 from llmos_image.flash.disks import Disk, Roots, find, size_text
 from llmos_image.flash.meter import Meter, meter
 from llmos_image.flash.person import AtTerminal, Person
@@ -61,6 +61,7 @@ def flash(wish: Wish, world: World) -> tuple[Image, Disk]:
     """
     found = source.find(wish.image, world.programs)
     disk = _choose(wish, world, found.size)
+    check_reachable(disk)
     world.say(f"{found.path} → {disk}")
     prove(
         found,

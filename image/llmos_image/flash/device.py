@@ -112,6 +112,21 @@ class BlockDevice:
         )
 
 
+def check_reachable(disk: Disk) -> None:
+    """Find out before the long reading and the questions what would end it after them.
+
+    Raises:
+        UserError: this user may not write to it, or the kernel knows of a use that we do not.
+    """
+    try:
+        if not os.access(disk.node, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        # Read-only: the end of an opening for writing makes udev look at the disk anew.
+        os.close(os.open(disk.node, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        raise _not_opened(disk, error) from None
+
+
 @contextlib.contextmanager
 def opened(disk: Disk, again: Callable[[], Disk]) -> Iterator[BlockDevice]:
     """Open ``disk`` so that nobody can mount it or a partition of it meanwhile.

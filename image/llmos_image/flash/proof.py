@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmos_image import signing
 from llmos_image.errors import UserError, VerifyFailed
-from llmos_image.flash.meter import Meter
+from llmos_image.flash.meter import Advance, Meter
 from llmos_image.flash.source import Source
 from llmos_image.vm.toolbox import Toolbox
 
@@ -62,20 +62,23 @@ def _prove_sums(source: Source, meter: Meter) -> None:
     """Only the files that play a part: the other formats may not have been downloaded."""
     path = source.path.parent / signing.SUMS
     sums = signing.read_sums(path)
-    for file in filter(None, (source.manifest, source.path)):
+    files = [file for file in (source.manifest, source.path) if file is not None]
+    for file in files:
         if file.name not in sums:
             raise VerifyFailed(f"{path}: does not name {file.name}")
-        if (found := _sum_of(file, meter)) != sums[file.name]:
-            raise VerifyFailed(
-                f"{file}: has the checksum {found}, not {sums[file.name]}",
-                hint="Copy or download it again.",
-            )
+    with meter.phase("Check", sum(file.stat().st_size for file in files)) as advance:
+        for file in files:
+            if (found := _sum_of(file, advance)) != sums[file.name]:
+                raise VerifyFailed(
+                    f"{file}: has the checksum {found}, not {sums[file.name]}",
+                    hint="Copy or download it again.",
+                )
 
 
-def _sum_of(path: Path, meter: Meter) -> str:
+def _sum_of(path: Path, advance: Advance) -> str:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file, meter.phase("Check", path.stat().st_size) as advance:
+        with path.open("rb") as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
                 advance(len(piece))

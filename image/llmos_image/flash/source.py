@@ -114,7 +114,8 @@ def find(given: Path, programs: Programs) -> Source:
         UserError: there is none, or it is of a kind that no disk can take.
     """
     if given.is_dir():
-        return _described(_best_in(given), programs)
+        # A build's files are named after its folder, which may be given as '.' or by a link.
+        return _described(_best_in(given.resolve()), programs)
     if not given.is_file():
         raise UserError(f"{given}: no such image", hint="See 'llmos-image list'.")
     raw = given.name.removesuffix(Compression.of(given).value)

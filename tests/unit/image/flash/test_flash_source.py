@@ -80,6 +80,13 @@ def test_a_builds_folder_gives_its_raw_disk_without_any_program(build: Path) -> 
     assert (found.image.size, found.image.sha256) == (len(DATA), SHA)
 
 
+def test_a_folder_may_be_the_one_that_one_is_in(
+    build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(build)
+    assert source.find(Path(), no_programs).path == build / "x_1.raw"
+
+
 @needs_zstd
 def test_a_folder_without_the_raw_disk_gives_the_compressed_one(build: Path) -> None:
     (build / "x_1.raw").unlink()
