@@ -1,10 +1,14 @@
 """A folder of updates that machines read, over a web server or as a file system.
 
     DIR/<id>_<version>.efi                  kernel image
-    DIR/<id>_<version>_<UUID>.root.zst      root, .verity.zst its hash tree
-    DIR/<id>-<extension>_<version>.raw.zst  system extensions
+    DIR/<id>_<version>_<UUID>.root.gz       root, .verity.gz its hash tree
+    DIR/<id>-<extension>_<version>.raw      system extensions
     DIR/<model>_<version>.gguf              models
     DIR/SHA256SUMS, SHA256SUMS.gpg          all of it, signed: what systemd-sysupdate reads
+
+The systemd of the target unpacks gzip and xz, and would write zstd as it is into a partition.
+gzip is far the cheaper one here: a root file system is compressed inside already, and only the
+empty rest of its partition has to go.
 
 A file appears whole, by a rename; then the list names it; then what the list no longer names
 goes. A reader that catches the list and its signature between their two renames refuses both
@@ -13,12 +17,13 @@ and asks again later.
 
 import contextlib
 import fcntl
+import gzip
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +35,7 @@ from llmos_image.vm.toolbox import Toolbox
 
 _NAME = re.compile(
     r"(?P<component>.+?)_(?P<version>[^_]+)(?:_[0-9a-f-]{32,36})?"
-    r"\.(?:efi|root\.zst|verity\.zst|raw\.zst|gguf)"
+    r"\.(?:efi|root\.gz|verity\.gz|raw|gguf)"
 )
 _BLOCK = 1 << 20
 _READY = ".ready"
@@ -43,6 +48,11 @@ class Update:
     source: Path
     name: str
     sha256: str | None = None
+    unpack: Callable[[Path, Path], None] | None = None
+    """Writes what is packed in the first file to the second one; it is then packed with gzip.
+
+    Such a file is named after its content, by a partition's UUID.
+    """
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,9 @@ def _refuse_another_build(
 
 def _refuse_other_bytes(folder: Path, before: Mapping[str, str], updates: Sequence[Update]) -> None:
     for update in updates:
-        if update.name in before and _digest(update.source) != before[update.name]:
+        if update.unpack or update.name not in before:
+            continue
+        if _digest(update.source) != before[update.name]:
             _refuse(folder, *component_of(update.name))
 
 
@@ -141,19 +153,43 @@ def _refuse(folder: Path, component: str, version: str) -> None:
 
 
 def _add(folder: Path, update: Update) -> str:
-    """Copy a file, whole or not at all; its SHA-256."""
-    digest = hashlib.sha256()
+    """Copy a file, whole or not at all; the SHA-256 of what is there now."""
     with _replacing(folder / update.name) as partial:
+        if update.unpack:
+            _check(update, _digest(update.source))
+            _repack(update, partial)
+            return _digest(partial)
+        digest = hashlib.sha256()
         with update.source.open("rb") as source, partial.open("wb") as target:
             while block := source.read(_BLOCK):
                 digest.update(block)
                 target.write(block)
-        if update.sha256 not in {None, digest.hexdigest()}:
-            raise VerifyFailed(
-                f"{update.source}: has {digest.hexdigest()}, not {update.sha256}",
-                hint="The build was changed after it was made. Build it again.",
-            )
+        _check(update, digest.hexdigest())
     return digest.hexdigest()
+
+
+def _check(update: Update, digest: str) -> None:
+    if update.sha256 not in {None, digest}:
+        raise VerifyFailed(
+            f"{update.source}: has {digest}, not {update.sha256}",
+            hint="The build was changed after it was made. Build it again.",
+        )
+
+
+def _repack(update: Update, target: Path) -> None:
+    assert update.unpack is not None  # noqa: S101  # asked by _add
+    raw = target.with_name(f"{target.name}.raw")
+    try:
+        update.unpack(update.source, raw)
+        # No name and no time in it: the same content gives the same bytes.
+        with (
+            raw.open("rb") as source,
+            target.open("wb") as file,
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
+        ):
+            shutil.copyfileobj(source, packed, _BLOCK)
+    finally:
+        raw.unlink(missing_ok=True)
 
 
 def _newest(listed: Mapping[str, str], keep: int) -> set[str]:

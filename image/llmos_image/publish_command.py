@@ -67,14 +67,14 @@ def publish_command(
       llmos-image publish /srv/updates build/llmos_0.2.0 --keep 5
       llmos-image publish /srv/updates --model plan.gguf --model big.gguf=2.1
     """
-    signer = None
     if not unsigned:
-        signer = Signer(Keys(keys), toolbox().sandbox)
-        _need_keys(signer.keys)
+        _need_keys(Keys(keys))
+    tools = toolbox().sandbox
+    signer = None if unsigned else Signer(Keys(keys), tools)
     wanted = [_model(given) for given in models]
     if artifact is not None or not models:
         found = artifacts.read(artifact) if artifact else artifacts.newest_in(out)
-        wanted += updates.of_build(found)
+        wanted += updates.of_build(found, updates.unpack_with(tools))
     report = publish(folder, wanted, keep=keep, signer=signer)
     if as_json:
         said = {"added": report.added, "kept": report.kept, "removed": report.removed}

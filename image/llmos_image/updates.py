@@ -2,20 +2,24 @@
 
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llmos_image import signing
 from llmos_image.artifacts import Artifact
 from llmos_image.errors import UserError, VerifyFailed
 from llmos_image.publish import Update
+from llmos_image.run import output
 from llmos_image.sbom.models import metadata
+from llmos_image.vm.toolbox import Toolbox
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.~-]{0,30}")
 
 
-def of_build(artifact: Artifact) -> Sequence[Update]:
+def of_build(artifact: Artifact, unpack: Callable[[Path, Path], None]) -> Sequence[Update]:
     """The kernel image, the root, its hash tree, and the extensions of a build.
+
+    ``unpack`` writes what a zstd file has in it to another file.
 
     Raises:
         UserError: the build has no partitions of its own.
@@ -25,7 +29,7 @@ def of_build(artifact: Artifact) -> Sequence[Update]:
     sums = signing.read_sums(artifact.folder / signing.SUMS)
     image_id, version = str(artifact.facts["id"]), str(artifact.facts["version"])
     system = re.compile(rf"{re.escape(name)}(\.efi|_[0-9a-f-]+\.(root|verity)\.zst)")
-    extension = re.compile(rf"{re.escape(image_id)}-[a-z0-9-]+_{re.escape(version)}\.raw\.zst")
+    extension = re.compile(rf"{re.escape(image_id)}-[a-z0-9-]+_{re.escape(version)}\.raw")
     names = sorted(n for n in sums if system.fullmatch(n) or extension.fullmatch(n))
     roots = [n for n in names if n.endswith(".root.zst")]
     if len(roots) != 1 or len([n for n in names if n.endswith(".verity.zst")]) != 1:
@@ -34,7 +38,25 @@ def of_build(artifact: Artifact) -> Sequence[Update]:
             hint="Build it again: llmos-image build SPEC.",
         )
     _check_pair(artifact.folder / f"{name}.efi", roots[0].split("_")[-1].partition(".")[0])
-    return [Update(artifact.folder / n, n, sums[n]) for n in names]
+    return [
+        Update(
+            source=artifact.folder / name,
+            name=f"{name.removesuffix('.zst')}.gz" if name.endswith(".zst") else name,
+            sha256=sums[name],
+            unpack=unpack if name.endswith(".zst") else None,
+        )
+        for name in names
+    ]
+
+
+def unpack_with(tools: Toolbox) -> Callable[[Path, Path], None]:
+    """What unpacks zstd files, by a program of ``tools``."""
+
+    def unpack(source: Path, target: Path) -> None:
+        command = ["zstd", "-q", "-d", "-f", str(source), "-o", str(target)]
+        output(tools.argv(command, ro_binds=[source.parent], binds=[target.parent]))
+
+    return unpack
 
 
 def of_model(path: Path, version: str | None = None) -> Update:

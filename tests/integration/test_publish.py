@@ -1,14 +1,16 @@
 """Publishing with real keys; versions as the real systemd orders them."""
 
+import gzip
 import itertools
 from pathlib import Path
 
 import pytest
 
-from llmos_image import keys, publish, signing
+from llmos_image import artifacts, keys, publish, signing, updates
 from llmos_image.errors import BuildFailed, VerifyFailed
 from llmos_image.publish import Signer, Update
 from llmos_image.run import output
+from llmos_image.spec import parse
 from llmos_image.tools import ToolsTree
 from llmos_image.versions import compare
 from llmos_image.vm_command import toolbox
@@ -59,6 +61,29 @@ def test_keys_that_do_not_belong_together_publish_nothing(
     with pytest.raises(VerifyFailed, match="no good signature"):
         put(tmp_path / "www", Signer(other, tools.sandbox), "1")
     assert [path.name for path in (tmp_path / "www").iterdir()] == [".lock"]
+
+
+def test_a_build_is_published_with_partitions_that_the_target_can_unpack(
+    tools: ToolsTree, signer: Signer, tmp_path: Path
+) -> None:
+    content = b"root file system" + bytes(1_000_000)
+    (tmp_path / "raw").write_bytes(content)
+    folder = tmp_path / "x_1"
+    folder.mkdir()
+    unique = "a" * 32
+    for kind in ("root", "verity"):
+        packed = folder / f"x_1_{unique}.{kind}.zst"
+        output(tools.sandbox.argv(["zstd", "-q", tmp_path / "raw", "-o", packed], binds=[tmp_path]))
+    (folder / "x_1.efi").write_text(f"MZ roothash={unique.ljust(64, '0')}\0")
+    spec = parse('[image]\nid = "x"\nversion = "1"\n', path=Path("x.toml"))
+    artifacts.describe(folder, spec, packages=[], sizes={}, versions={})
+    wanted = updates.of_build(artifacts.read(folder), updates.unpack_with(tools.sandbox))
+    first = publish.publish(tmp_path / "www", wanted, keep=2, signer=signer)
+    assert len(first.added) == 3
+    assert publish.publish(tmp_path / "www", wanted, keep=2, signer=signer).added == []
+    (root,) = (tmp_path / "www").glob("*.root.gz")
+    assert gzip.decompress(root.read_bytes()) == content
+    signing.verify(tmp_path / "www", signer.keys.keyring, tools.sandbox)
 
 
 TRANSFER = """

@@ -79,7 +79,7 @@ def test_a_program_gets_the_same_as_json(machine: FakeMachine) -> None:
     [
         ("badsig", "not signed by the key of this image", "Nothing was changed"),
         ("nosig", "is not signed", "Nothing was changed"),
-        ("damaged", "root.xz is damaged", "not changed"),
+        ("damaged", "root.gz is damaged", "not changed"),
         ("big", "does not fit", "sizes"),
         ("refused", "cannot be reached", "networkctl"),
         ("unresolved", "cannot be reached", "networkctl"),
