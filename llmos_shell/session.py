@@ -47,6 +47,7 @@ class Session:
         settings: Settings,
         policy: "Policy | None" = None,
         notes: tuple[str, ...] = (),
+        notices: Path | None = None,
     ) -> None:
         self.runner = runner
         self.link = link
@@ -55,6 +56,7 @@ class Session:
         self.settings = settings
         self.notes = notes
         """What the person should know at the start."""
+        self._notices = notices
 
     @classmethod
     def of_the_system(
@@ -73,7 +75,16 @@ class Session:
             history=History(history_file(env)),
             settings=settings,
             notes=notes,
+            notices=notices,
         )
+
+    def new_notes(self) -> tuple[str, ...]:
+        """What services have had to say since; some of them are slower than the prompt."""
+        if self._notices is None:
+            return ()
+        new = tuple(note for note in _notes_of_the_machine(self._notices) if note not in self.notes)
+        self.notes += new
+        return new
 
     @property
     def policy(self) -> "Policy":

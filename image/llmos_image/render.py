@@ -50,6 +50,8 @@ BASE_PACKAGES = (
     "zstd",
 )
 
+# A kernel that has panicked starts again: for a version on trial it is one try less.
+_PANIC = "panic=30"
 _NAMESPACE = uuid.UUID("6c6c6d6f-7300-4000-8000-000000000001")
 
 
@@ -127,7 +129,7 @@ def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
     consoles = [f"console={port},115200" for port in spec.console.serial]
     quiet = ["quiet", "loglevel=3", "systemd.show_status=auto"] if spec.console.quiet else []
     # The last console is /dev/console: the screen, so that a missing port costs nothing.
-    return ("rw", *consoles, "console=tty0", *quiet, *spec.console.kernel_arguments)
+    return ("rw", *consoles, "console=tty0", _PANIC, *quiet, *spec.console.kernel_arguments)
 
 
 def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, str]]]:

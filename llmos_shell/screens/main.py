@@ -97,6 +97,8 @@ class MainScreen(Screen[None]):
         await self.session.warm_up()
         self.switch(self.prompt.mode)
         while True:
+            for note in self.session.new_notes():
+                await self.log_view.mount(Static(note, classes="problem", markup=False))
             state = await self.session.link.look()
             self.status.show_engine(state)
             self._look_again.clear()

@@ -94,6 +94,7 @@ def apply(
         )
     if retry and (failed := state.failed) is not None and failed.entry is not None:
         world.loader.try_again(failed.entry, TRIES)
+        world.loader.follow_versions(state.entries)
         click.echo(update_text.next_start(failed.version, state))
         _reboot(world, wanted=reboot)
         return
@@ -107,7 +108,7 @@ def apply(
             updater.install(found.component, found.newest, show)
         if found.component == SYSTEM:
             # Whoever had gone back to an older version wants this one now.
-            world.loader.follow_versions()
+            world.loader.follow_versions(state.entries)
             click.echo(update_text.next_start(found.newest, state))
         else:
             click.echo(update_text.installed(found))
@@ -129,9 +130,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
     world = _world(ctx)
     state = world.state()
     if as_json:
-        click.echo(json.dumps(update_text.status_json(state, world.root), indent=1))
+        click.echo(json.dumps(update_text.status_json(state), indent=1))
     else:
-        click.echo("\n".join(update_text.status_lines(state, world.root, is_root=world.is_root)))
+        click.echo("\n".join(update_text.status_lines(state, is_root=world.is_root)))
 
 
 @update.command()

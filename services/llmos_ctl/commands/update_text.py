@@ -1,12 +1,10 @@
 """What ``llmosctl update`` says: for a person in sentences, for a program in JSON."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from llmos_ctl.update.candidates import Candidate
 from llmos_ctl.update.definitions import SYSTEM
-from llmos_ctl.update.failures import reason_of
 from llmos_ctl.update.standing import Installed, Standing, State
 
 STANDINGS: Final = {
@@ -90,8 +88,9 @@ def next_start(version: str, state: State) -> str:
     )
 
 
-def status_lines(state: State, root: Path, *, is_root: bool) -> Iterator[str]:
+def status_lines(state: State, *, is_root: bool) -> Iterator[str]:
     """The slots, what starts next, and why an update was taken back."""
+    running = state.running.version
     width = max((len(one.version) for one in state.installed), default=0)
     for one in state.installed:
         yield f"{one.slot}  {one.version:<{width}}  {_stands(one)}"
@@ -101,8 +100,7 @@ def status_lines(state: State, root: Path, *, is_root: bool) -> Iterator[str]:
     if following is not None:
         yield f"At the next start {following} runs."
     if state.failed is not None:
-        version = state.failed.version
-        yield f"The update to {version} was taken back: {reason_of(version, root)}."
+        yield f"{state.failed.version} was left for {running}: {state.failed.reason}."
     if not is_root:
         yield "More of it with: sudo llmosctl update status"
 
@@ -115,17 +113,14 @@ def _stands(one: Installed) -> str:
     return f"runs, {text}" if one.runs else text
 
 
-def status_json(state: State, root: Path) -> dict[str, Any]:
+def status_json(state: State) -> dict[str, Any]:
     """What :func:`status_lines` says."""
     return {
         "running": state.running.version,
         "next": next((one.version for one in state.installed if one.is_next), None),
         "free_slots": state.free_slots,
         "installed": [_json(one) for one in state.installed],
-        "taken_back": {
-            "version": state.failed.version,
-            "reason": reason_of(state.failed.version, root),
-        }
+        "failed": {"version": state.failed.version, "reason": state.failed.reason}
         if state.failed
         else None,
     }

@@ -6,6 +6,7 @@ start of a session tell it.
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,6 @@ def add_failure(failure: Failure, root: Path = Path("/")) -> None:
     partial.replace(path)
 
 
-def reason_of(version: str, root: Path = Path("/")) -> str:
-    """Why ``version`` did not work, in words that end a sentence."""
-    reasons = [failure.reason for failure in read_failures(root) if failure.version == version]
-    return reasons[-1] if reasons else "it did not come as far as its check"
+def reasons(root: Path = Path("/")) -> Mapping[str, str]:
+    """The latest reason of each version that failed."""
+    return {failure.version: failure.reason for failure in read_failures(root)}

@@ -16,6 +16,7 @@ VENDOR: Final = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 """Whose EFI variables these are: https://systemd.io/BOOT_LOADER_INTERFACE."""
 
 EFI_VARIABLES: Final = Path("/sys/firmware/efi/efivars")
+_FALLBACK: Final = Path("loader/llmos-fallback.txt")
 _ATTRIBUTES: Final = 4
 """Bytes before an EFI variable's value, as Linux shows it."""
 
@@ -40,6 +41,18 @@ class Entry:
     def id(self) -> str:
         """What systemd-boot calls its normal start; bootctl 257 shows another name."""
         return replace(self.image, tries=None).name.lower()
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """A version that the initrd could not start, so that it chose the other slot's."""
+
+    version: str
+    reason: str
+
+    def is_of(self, entry: Entry) -> bool:
+        """Whether ``entry`` is that version; the boot loader knows small letters only."""
+        return entry.image.version.lower() == self.version.lower()
 
 
 class Loader:
@@ -80,14 +93,34 @@ class Loader:
         following = _next(entries, self.pinned)
         return tuple(replace(entry, is_next=entry is following) for entry in entries)
 
+    def left_behind(self, entries: Sequence[Entry]) -> LeftBehind | None:
+        """What the initrd wrote when it chose the other slot, on the ESP of ``entries``."""
+        for path in _fallback(entries):
+            try:
+                text = path.read_text("utf-8", "replace")
+            except OSError:
+                return None
+            booted, _, reason = text.strip().partition(" ")
+            _, underscore, version = booted.partition("_")
+            return LeftBehind(version, reason) if underscore else None
+        return None
+
     def start_next(self, entry: Entry) -> None:
         """Start ``entry`` next and from then on."""
         self._pin(entry.id)
 
-    def follow_versions(self) -> None:
-        """Start the newest version that is not known to fail, as a machine does by itself."""
+    def follow_versions(self, entries: Sequence[Entry] = ()) -> None:
+        """Start the newest version that is not known to fail, as a machine does by itself.
+
+        What was written about the versions that ``entries`` were is of the past then.
+        """
         if self.pinned:
             self._pin("")
+        for path in _fallback(entries):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise CtlError(f"{path}: {error.strerror}") from None
 
     def try_again(self, entry: Entry, tries: Tries) -> None:
         """Give ``entry`` a new count of tries.
@@ -108,6 +141,11 @@ class Loader:
 
     def _path(self, variable: str) -> Path:
         return self._variables / f"{variable}-{VENDOR}"
+
+
+def _fallback(entries: Sequence[Entry]) -> set[Path]:
+    """Where the initrd writes: on the ESP, which has its kernel images in EFI/Linux."""
+    return {entry.path.parents[2] / _FALLBACK for entry in entries}
 
 
 def _of_image(found: Sequence[_Listed], image_id: str) -> list[Entry]:

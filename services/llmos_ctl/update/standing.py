@@ -1,11 +1,11 @@
 """How each installed version stands: the slots, the boot menu and the checks put together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from llmos_ctl.update import versions
-from llmos_ctl.update.loader import Entry
+from llmos_ctl.update.loader import Entry, LeftBehind
 from llmos_ctl.update.running import Running
 from llmos_ctl.update.slots import Slot
 
@@ -34,6 +34,8 @@ class Installed:
     standing: Standing
     runs: bool = False
     entry: Entry | None = None
+    reason: str = ""
+    """Why it did not work, in words that end a sentence."""
 
     @property
     def is_next(self) -> bool:
@@ -50,9 +52,9 @@ class State:
     free_slots: int
 
     @property
-    def current(self) -> Installed | None:
-        """The version that runs."""
-        return next((one for one in self.installed if one.runs), None)
+    def entries(self) -> Sequence[Entry]:
+        """The kernel images that are known."""
+        return [one.entry for one in self.installed if one.entry is not None]
 
     @property
     def other(self) -> Installed | None:
@@ -68,45 +70,47 @@ class State:
 
     @property
     def failed(self) -> Installed | None:
-        """The newer version that was tried and did not work: why an older one runs."""
-        return next(
-            (
-                one
-                for one in self.installed
-                if one.standing is Standing.FAILED
-                and versions.is_newer(one.version, than=self.running.version)
-            ),
-            None,
-        )
+        """The version that did not work, because of which the other one runs."""
+        failed = (one for one in self.installed if one.standing is Standing.FAILED)
+        return next((one for one in failed if not one.runs), None)
+
+
+@dataclass(frozen=True)
+class Menu:
+    """What only root may see: the kernel images, and what did not work of them."""
+
+    entries: Sequence[Entry]
+    left_behind: LeftBehind | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why the check of a version failed, by version."""
 
 
 def state_of(
-    running: Running, slots: Sequence[Slot], entries: Sequence[Entry] | None, *, counting: bool
+    running: Running, slots: Sequence[Slot], menu: Menu | None, *, counting: bool
 ) -> State:
-    """Put together what is known; without ``entries`` (they need root) much stays unknown."""
-    by_version = {entry.image.version: entry for entry in entries or ()}
+    """Put together what is known; without ``menu`` much stays unknown."""
     installed = tuple(
-        Installed(
-            slot=slot.letter,
-            version=slot.version,
-            standing=_standing(slot, by_version, known=entries is not None, counting=counting),
-            runs=slot.runs,
-            entry=by_version.get(slot.version),
-        )
+        _installed(slot, slot.version, menu, counting=counting)
         for slot in slots
         if slot.version is not None
     )
     return State(running, installed, free_slots=sum(slot.version is None for slot in slots))
 
 
-def _standing(slot: Slot, by_version: dict[str, Entry], *, known: bool, counting: bool) -> Standing:
+def _installed(slot: Slot, version: str, menu: Menu | None, *, counting: bool) -> Installed:
+    entries = menu.entries if menu else ()
+    entry = next((one for one in entries if one.image.version == version), None)
+    found = Installed(slot.letter, version, Standing.UNKNOWN, runs=slot.runs, entry=entry)
     if slot.runs:  # the boot loader tells everybody whether it counted this start
-        return Standing.ON_TRIAL if counting else Standing.PROVEN
-    if not known:
-        return Standing.UNKNOWN
-    entry = by_version.get(slot.version or "")
+        return replace(found, standing=Standing.ON_TRIAL if counting else Standing.PROVEN)
+    if menu is None:
+        return found
     if entry is None:
-        return Standing.NO_KERNEL
-    if entry.image.tries is None:
-        return Standing.PROVEN
-    return Standing.FAILED if entry.image.is_exhausted else Standing.ON_TRIAL
+        return replace(found, standing=Standing.NO_KERNEL)
+    if menu.left_behind and menu.left_behind.is_of(entry):
+        return replace(found, standing=Standing.FAILED, reason=menu.left_behind.reason)
+    if entry.image.is_exhausted:
+        reason = menu.reasons.get(version, "it did not come as far as its check")
+        return replace(found, standing=Standing.FAILED, reason=reason)
+    on_trial = entry.image.tries is not None
+    return replace(found, standing=Standing.ON_TRIAL if on_trial else Standing.PROVEN)

@@ -7,10 +7,11 @@ from pathlib import Path
 from llmos_ctl.errors import UsageError
 from llmos_ctl.run import Run, run_program
 from llmos_ctl.update.definitions import Definitions
+from llmos_ctl.update.failures import reasons
 from llmos_ctl.update.loader import EFI_VARIABLES, Loader
 from llmos_ctl.update.running import Running
 from llmos_ctl.update.slots import slots
-from llmos_ctl.update.standing import State, state_of
+from llmos_ctl.update.standing import Menu, State, state_of
 from llmos_ctl.update.sysupdate import Sysupdate
 
 
@@ -41,9 +42,13 @@ class World:
     def state(self) -> State:
         """How the installed versions stand; without root, only what everybody may see."""
         running = Running.of(self.root)
-        entries = self.loader.entries(running.image_id) if self.is_root else None
         found = slots(self.run, running)
-        return state_of(running, found, entries, counting=self.loader.is_counting)
+        menu = self._menu(running) if self.is_root else None
+        return state_of(running, found, menu, counting=self.loader.is_counting)
+
+    def _menu(self, running: Running) -> Menu:
+        entries = self.loader.entries(running.image_id)
+        return Menu(entries, self.loader.left_behind(entries), reasons(self.root))
 
     def require_root(self, command: str) -> None:
         """Raise UsageError, with the command that would do it, when this is not root."""

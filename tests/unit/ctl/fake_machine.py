@@ -79,6 +79,10 @@ class FakeMachine:
         """The versions that were installed."""
         return [call[-1] for call in self.calls if call[-2] == "update"]
 
+    def leave_behind(self, text: str) -> None:
+        """Write what the initrd writes when it chooses the other slot."""
+        self._write("efi/loader/llmos-fallback.txt", f"{text}\n")
+
     def pin(self, identifier: str) -> None:
         """Choose an entry for all starts, as the firmware remembers it."""
         path = self.folder / f"efivars/LoaderEntryDefault-{VENDOR}"

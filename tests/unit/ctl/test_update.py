@@ -209,9 +209,23 @@ def test_an_update_that_was_taken_back_says_why(tmp_path: Path) -> None:
     text = said(machine.world(), "status")
     assert "B  0.2.0  did not work: 3 of 3 tries are used" in text
     assert "At the next start 0.1.0 runs." in text
-    assert "The update to 0.2.0 was taken back: the engine did not answer." in text
+    assert "0.2.0 was left for 0.1.0: the engine did not answer." in text
     answer = json.loads(said(machine.world(), "status", "--json"))
-    assert answer["taken_back"] == {"version": "0.2.0", "reason": "the engine did not answer"}
+    assert answer["failed"] == {"version": "0.2.0", "reason": "the engine did not answer"}
+
+
+def test_a_slot_that_the_initrd_could_not_start_says_why(tmp_path: Path) -> None:
+    """It then chose the other one for all starts; the next update ends that."""
+    machine = FakeMachine(tmp_path, **UPDATED)  # type: ignore[arg-type]
+    world = machine.world()
+    machine.leave_behind("llmos_0.2.0 its root cannot be read")
+    machine.pin("llmos_0.1.0.efi")
+    assert "0.2.0 was left for 0.1.0: its root cannot be read." in said(world, "status")
+    assert "0.2.0: did not work" in (refused(world, "rollback").hint or "")
+    machine.published = ["0.3.0"]
+    said(world, "apply")
+    assert machine.pinned == ""
+    assert "was left for" not in said(world, "status")
 
 
 def test_without_root_status_shows_what_everybody_may_see(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from textual.events import Key, Paste
 from textual.pilot import Pilot
 
 from llmos_api import Health, HealthStatus
+from llmos_api.notices import write_notice
 from llmos_shell.app import ShellApp
 from llmos_shell.engine import EngineLink
 from llmos_shell.session import Session
@@ -428,6 +429,16 @@ async def test_there_are_ways_out(session: Session, keys: tuple[str, ...]) -> No
         await person.press(*keys)
         await person.pilot.pause()
     assert person.app.return_code == 0
+
+
+async def test_what_a_slow_service_has_to_say_is_shown_when_it_says_it(
+    session: Session, tmp_path: Path
+) -> None:
+    session._notices = tmp_path / "notices"
+    async with at(session) as person:
+        write_notice("boot", "Version 2 did not work.", tmp_path / "notices")
+        await person.type("!echo looking again")
+        await person.sees("Version 2 did not work.")
 
 
 async def test_ctrl_q_is_no_way_out(session: Session) -> None:

@@ -106,6 +106,14 @@ def test_what_the_machine_has_to_say_is_a_note(tmp_path: Path) -> None:
     assert session.notes == ("The update to 2 did not work; 1 runs again.",)
 
 
+def test_a_service_that_is_slower_than_the_prompt_is_heard_once(tmp_path: Path) -> None:
+    session = Session.of_the_system({"HOME": str(tmp_path), "PATH": "/bin"}, tmp_path / "notices")
+    assert session.new_notes() == ()
+    write_notice("boot", "Version 2 did not work.", tmp_path / "notices")
+    assert session.new_notes() == ("Version 2 did not work.",)
+    assert session.new_notes() == ()
+
+
 def test_the_session_looks_for_notices_where_services_put_them() -> None:
     assert NOTICES == WRITTEN_NOTICES
 
