@@ -8,7 +8,7 @@ has one try less.
 import asyncio
 import datetime
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol
@@ -27,7 +27,6 @@ from llmos_api import (
     HealthStatus,
     JsonSchema,
     JsonSchemaFormat,
-    Model,
 )
 from llmos_ctl.errors import CtlError
 from llmos_ctl.update.failures import Failure, add_failure
@@ -37,6 +36,9 @@ PATIENCE: Final = 300.0
 """Seconds: loading a model takes minutes on a slow disk, and so does an answer on a slow CPU."""
 
 PAUSE: Final = 2.0
+
+MODELS: Final = (Path("/usr/lib/llmos-models"), Path("/var/lib/llmos/models"))
+"""Where the engine looks for models."""
 
 _PLAN: Final = JsonSchema(
     "plan",
@@ -63,7 +65,6 @@ class Engine(Protocol):
     """The part of the engine's client that is needed."""
 
     async def health(self) -> Health: ...
-    async def models(self) -> list[Model]: ...
     async def chat(self, request: ChatRequest) -> ChatCompletion: ...
 
 
@@ -74,19 +75,28 @@ class NotGood(CtlError):
     """The engine has not answered as it should; the message ends a sentence."""
 
 
-async def check(connect: Connect, patience: float = PATIENCE, pause: float = PAUSE) -> str:
+async def check(
+    connect: Connect,
+    models: Sequence[Path] = MODELS,
+    *,
+    patience: float = PATIENCE,
+    pause: float = PAUSE,
+) -> str:
     """Wait for a good answer and return what is good about it.
+
+    Where the folders ``models`` have no model, an engine that is there is enough.
 
     Raises:
         NotGood: there was none within ``patience`` seconds.
     """
     said = "the engine did not come up"
+    may_fail = not any(list(folder.glob("*.gguf")) for folder in models)
     try:
         async with asyncio.timeout(patience):
             while True:
                 try:
                     async with connect() as engine:
-                        said, good = await _ask(engine)
+                        said, good = await _ask(engine, may_fail=may_fail)
                 except EngineError as error:
                     said, good = str(error), False
                 if good:
@@ -96,10 +106,10 @@ async def check(connect: Connect, patience: float = PATIENCE, pause: float = PAU
         raise NotGood(f"{said} (within {patience:.0f} seconds)") from None
 
 
-async def _ask(engine: Engine) -> tuple[str, bool]:
+async def _ask(engine: Engine, *, may_fail: bool) -> tuple[str, bool]:
     health = await engine.health()
     if not health.ready:
-        if health.status is HealthStatus.FAILED and not await engine.models():
+        if health.status is HealthStatus.FAILED and may_fail:
             return "there is no model that could be asked", True
         return health.error or "the model was still loading", False
     answer = await engine.chat(REQUEST)
@@ -129,17 +139,25 @@ def _is_plan(answer: ChatCompletion) -> bool:
     help="The engine's  [default: $LLMOS_ENGINE_SOCKET or /run/llmos/engine.sock]",
 )
 @click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    multiple=True,
+    default=MODELS,
+    show_default=True,
+    help="Where the engine looks for models.",
+)
+@click.option(
     "--keep",
     is_flag=True,
     help="Keep the reason of a failure for 'llmosctl update status'; needs root.",
 )
-def main(seconds: float, socket: Path | None, keep: bool) -> None:
+def main(seconds: float, socket: Path | None, models: tuple[Path, ...], keep: bool) -> None:
     """Say whether the engine answers a prompt: what a new version must do to be kept.
 
     Exit status: 0 it does, 1 it does not.
     """
     try:
-        said = asyncio.run(check(lambda: EngineClient(socket), seconds))
+        said = asyncio.run(check(lambda: EngineClient(socket), models, patience=seconds))
     except NotGood as error:
         click.echo(f"llmos-boot-check: {error.what}", err=True)
         if keep:

@@ -18,7 +18,6 @@ from llmos_api import (
     FinishReason,
     Health,
     HealthStatus,
-    Model,
     Usage,
 )
 from llmos_api.notices import read_notices
@@ -37,7 +36,6 @@ class Engine:
     healths: list[Health] = field(default_factory=lambda: [Health(HealthStatus.OK, "plan")])
     answer: str = PLAN
     finish: FinishReason = FinishReason.STOP
-    has_models: bool = True
     asked: list[ChatRequest] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
@@ -47,64 +45,68 @@ class Engine:
     async def health(self) -> Health:
         return self.healths.pop(0) if len(self.healths) > 1 else self.healths[0]
 
-    async def models(self) -> list[Model]:
-        return [Model("plan", 0, "tests")] if self.has_models else []
-
     async def chat(self, request: ChatRequest) -> ChatCompletion:
         self.asked.append(request)
         choice = Choice(0, ChatMessage.assistant(self.answer), self.finish)
         return ChatCompletion("1", 0, "plan", (choice,), Usage(1, 1, 2))
 
 
-async def result(engine: Engine) -> str:
-    return await check(engine.connect, patience=0.05, pause=0.001)
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with one model, good or bad."""
+    (tmp_path / "plan.gguf").touch()
+    return tmp_path
 
 
-async def test_an_engine_that_answers_makes_a_start_good() -> None:
+async def result(engine: Engine, models: Path) -> str:
+    return await check(engine.connect, [models], patience=0.05, pause=0.001)
+
+
+async def test_an_engine_that_answers_makes_a_start_good(models: Path) -> None:
     engine = Engine()
-    assert await result(engine) == "plan has answered"
+    assert await result(engine, models) == "plan has answered"
     assert len(engine.asked) == 1
 
 
-async def test_a_model_may_take_a_while_to_load() -> None:
+async def test_a_model_may_take_a_while_to_load(models: Path) -> None:
     loading = Health(HealthStatus.LOADING)
-    assert await result(Engine(healths=[loading, loading, Health(HealthStatus.OK)]))
+    assert await result(Engine(healths=[loading, loading, Health(HealthStatus.OK)]), models)
 
 
-async def test_a_model_that_talks_without_end_answers_too() -> None:
-    assert await result(Engine(answer='{"say": "Well', finish=FinishReason.LENGTH))
+async def test_a_model_that_talks_without_end_answers_too(models: Path) -> None:
+    assert await result(Engine(answer='{"say": "Well', finish=FinishReason.LENGTH), models)
 
 
-async def test_without_any_model_there_is_nothing_to_ask() -> None:
-    engine = Engine([Health(HealthStatus.FAILED, error="there is no model")], has_models=False)
-    assert "no model" in await result(engine)
+async def test_without_any_model_there_is_nothing_to_ask(tmp_path: Path) -> None:
+    engine = Engine([Health(HealthStatus.FAILED, error="there is no model")])
+    assert "no model" in await result(engine, tmp_path)
 
 
 @pytest.mark.parametrize("answer", ["", "df -h", "{}", "[]", '{"say": "", "command": ""}', "null"])
-async def test_an_answer_that_is_no_plan_is_not_good(answer: str) -> None:
+async def test_an_answer_that_is_no_plan_is_not_good(models: Path, answer: str) -> None:
     with pytest.raises(NotGood, match="no plan"):
-        await result(Engine(answer=answer))
+        await result(Engine(answer=answer), models)
 
 
-async def test_an_engine_that_fails_is_not_good_and_says_why() -> None:
+async def test_an_engine_that_fails_is_not_good_and_says_why(models: Path) -> None:
     engine = Engine([Health(HealthStatus.FAILED, error="plan.gguf: damaged")])
     with pytest.raises(NotGood, match=r"plan\.gguf: damaged \(within 0 seconds\)"):
-        await result(engine)
+        await result(engine, models)
 
 
-async def test_an_engine_that_is_not_there_is_not_good() -> None:
+async def test_an_engine_that_is_not_there_is_not_good(models: Path) -> None:
     class Gone(Engine):
         async def health(self) -> Health:
             raise EngineUnavailable(Path("/run/llmos/engine.sock"), "No such file or directory")
 
     with pytest.raises(NotGood, match="does not answer on"):
-        await result(Gone())
+        await result(Gone(), models)
 
 
 @given(st.text())
 async def test_no_answer_is_too_odd_to_judge(answer: str) -> None:
     with contextlib.suppress(NotGood):
-        await check(Engine(answer=answer).connect, patience=0.01, pause=0.001)
+        await check(Engine(answer=answer).connect, [], patience=0.01, pause=0.001)
 
 
 # Why it failed
