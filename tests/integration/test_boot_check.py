@@ -15,7 +15,7 @@ BUILT_IN = SOURCE / "image/model/llmos-plan-v0.gguf"
 
 
 def boot_check(socket: Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    options = ["--seconds", str(seconds), "--models", socket.parent / "models"]
+    options = ["--seconds", str(seconds), "--models", str(socket.parent / "models")]
     return subprocess.run(
         [sys.executable, "-m", "llmos_ctl.boot_check", "--socket", socket, *options],
         capture_output=True,
