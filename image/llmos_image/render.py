@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import jinja2
 
+from llmos_image import gpu
 from llmos_image.errors import UserError
 from llmos_image.spec import ImageSpec
 
@@ -121,7 +122,9 @@ def render(spec: ImageSpec) -> RenderedTree:
 def packages_of(spec: ImageSpec) -> tuple[str, ...]:
     """All packages that are asked for by name, sorted."""
     extra = () if spec.system.locale in {"C.UTF-8", "C", "POSIX"} else ("locales",)
-    return tuple(sorted({*BASE_PACKAGES, spec.image.kernel.package, *extra, *spec.debian.packages}))
+    graphics = gpu.packages(vulkan=spec.vulkan, components=spec.debian.components)
+    kernel = spec.image.kernel.package
+    return tuple(sorted({*BASE_PACKAGES, kernel, *graphics, *extra, *spec.debian.packages}))
 
 
 def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:

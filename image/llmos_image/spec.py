@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from llmos_image.archive import Archive
 from llmos_image.errors import SpecError, UserError
 from llmos_image.faults import faults_of
+from llmos_image.gpu import Gpu
 from llmos_image.values import (
     MIB,
     Hostname,
@@ -207,6 +208,7 @@ class ImageSpec(Model):
     trees: tuple[Tree, ...] = ()
     signing: Signing = Signing()
     update: Update = Update()
+    gpu: Gpu = Gpu()
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
@@ -252,6 +254,12 @@ class ImageSpec(Model):
     def default_model(self) -> ModelFile | None:
         """The model that the engine loads: the one marked, else the first."""
         return next((m for m in self.models if m.default), next(iter(self.models), None))
+
+    @property
+    def vulkan(self) -> bool:
+        """Whether the image has Vulkan: as the spec says, else by its kernel."""
+        asked = self.gpu.vulkan
+        return self.image.kernel is Kernel.GENERIC if asked is None else asked
 
     def with_archive(self, archive: Archive) -> "ImageSpec":
         """This spec with mirrors filled in where it names none."""

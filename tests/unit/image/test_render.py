@@ -101,6 +101,23 @@ def test_nobody_is_logged_in_unless_the_spec_says_so() -> None:
     assert not [path for path in render(spec_of("least")).files if "getty" in str(path)]
 
 
+def test_a_real_machine_has_vulkan_and_a_cloud_has_it_when_asked() -> None:
+    def packages(text: str) -> set[str]:
+        return set(packages_of(parse(text, path=Path("x.toml"))))
+
+    least = SPECS["least"]
+    cloud = f'{least}kernel = "cloud"\n'
+    vulkan = {"libggml0-backend-vulkan", "mesa-vulkan-drivers"}
+    assert packages(least) >= vulkan
+    assert not packages(cloud) & vulkan
+    assert packages(f"{cloud}[gpu]\nvulkan = true\n") >= vulkan
+    assert not packages(f"{least}[gpu]\nvulkan = false\n") & vulkan
+    firmware = '[debian]\ncomponents = ["main", "non-free-firmware"]\n'
+    assert "firmware-amd-graphics" not in packages(least)
+    assert "firmware-amd-graphics" in packages(least + firmware)
+    assert "firmware-amd-graphics" not in packages(cloud + firmware)
+
+
 def test_backports_give_ggml_and_nothing_else() -> None:
     files = render(spec_of("least")).files
     assert (
