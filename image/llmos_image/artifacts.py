@@ -5,6 +5,8 @@ OUT/<id>_<version>/
     <id>_<version>.efi      its unified kernel image
     <id>_<version>.spdx.json, .cdx.json
                             what it is made of: SPDX 2.3 and CycloneDX 1.6
+    <id>_<version>_<partition UUID>.root.zst, .verity.zst
+                            what an update writes into the free slot
     image.json              what it is: version, spec digest, packages, checksums, sizes
     SHA256SUMS              for sha256sum --check
     SHA256SUMS.gpg          its OpenPGP signature, where the spec names keys

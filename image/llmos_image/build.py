@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmos_image import artifacts, formats, mkosi, payload, signing
+from llmos_image import artifacts, formats, initrd, mkosi, payload, signing
 from llmos_image.artifacts import Artifact
 from llmos_image.cache import Cache, key_of, remove_tree
 from llmos_image.errors import HostError, SpecError, UserError
@@ -77,6 +77,7 @@ def build(
     ):
         with report.phase("LLMOS code"):
             tree.write(work / "tree")
+            initrd.stage(work / "tree", source / "overlays")
             staged = _stage(spec, ground, source, work, log)
         with report.phase("Image"):
             place = _workplace(spec, cache, ground.tools, work, partial)
@@ -166,7 +167,8 @@ def _finish(
     }
     (partial / "image.raw").rename(partial / f"{name}.raw")
     (partial / "image.efi").rename(partial / f"{name}.efi")
-    for leftover in partial.glob("image*"):
+    formats.keep_partitions(partial, name, ground.tools, log)
+    for leftover in (*partial.glob("image*"), *partial.glob("initrd*")):
         leftover.unlink()
     formats.convert(partial, name, spec.image.formats, ground.tools, log)
     return artifacts.describe(

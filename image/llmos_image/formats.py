@@ -13,6 +13,17 @@ from llmos_image.spec import Format
 from llmos_image.tools import ToolsTree
 
 
+def keep_partitions(folder: Path, name: str, tools: ToolsTree, log: Log) -> None:
+    """Compress mkosi's split partitions in ``folder`` under the names that updates look for."""
+    for kind in ("root", "verity"):
+        split = next(folder.glob(f"image.*.{kind}.raw"))
+        partition = split.name.split(".")[1]
+        target = folder / f"{name}_{partition}.{kind}.zst"
+        # What is inside is compressed already.
+        command: list[str | Path] = ["zstd", "-q", "-T0", "-3", "--rm", split, "-o", target]
+        run(tools.sandbox.argv(command, binds=[folder]), log=log)
+
+
 def convert(folder: Path, name: str, formats: Sequence[Format], tools: ToolsTree, log: Log) -> None:
     """Write the raw disk in ``folder`` in each of ``formats``; some are there already."""
     raw = folder / f"{name}.raw"

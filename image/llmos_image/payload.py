@@ -12,6 +12,8 @@ from llmos_image.spec import ModelFile
 MODELS = "usr/lib/llmos-models"
 KEYRING = "usr/lib/systemd/import-pubring.gpg"
 """Whose signatures updates need."""
+INITRD = "initrd"
+"""The overlay that goes into the initrd."""
 
 
 def stage(payload: Path, overlays: Sequence[Path], models: Sequence[ModelFile]) -> None:
@@ -62,5 +64,6 @@ def size_of(tree: Path) -> int:
 
 
 def overlays_of(root: Path) -> Sequence[Path]:
-    """The overlay of every feature, by name."""
-    return sorted(Path(entry.path) for entry in os.scandir(root / "overlays") if entry.is_dir())
+    """The overlay of every feature, by name; the initrd's is not for the root."""
+    folders = (Path(entry.path) for entry in os.scandir(root / "overlays") if entry.is_dir())
+    return sorted(folder for folder in folders if folder.name != INITRD)

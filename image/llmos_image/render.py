@@ -10,6 +10,7 @@ import jinja2
 
 from llmos_image import gpu
 from llmos_image.errors import UserError
+from llmos_image.initrd import modules_of
 from llmos_image.spec import ImageSpec
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -105,6 +106,7 @@ def render(spec: ImageSpec) -> RenderedTree:
         "spec": spec,
         "packages": packages_of(spec),
         "kernel_arguments": kernel_arguments_of(spec),
+        "initrd_modules": modules_of(spec.image.kernel),
         "seed": uuid.uuid5(_NAMESPACE, spec.image.id),
         # systemd expands what follows a percent sign.
         "update_source": spec.update.source.replace("%", "%%"),
@@ -133,6 +135,7 @@ def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
     quiet = ["quiet", "loglevel=3", "systemd.show_status=auto"] if spec.console.quiet else []
     # The last console is /dev/console: the screen, so that a missing port costs nothing.
     return ("rw", *consoles, "console=tty0", _PANIC, *quiet, *spec.console.kernel_arguments)
+    return ("ro", *consoles, "console=tty0", *quiet, *spec.console.kernel_arguments)
 
 
 def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, str]]]:

@@ -30,6 +30,9 @@ from llmos_image.values import (
     matching,
 )
 
+# Of a partition's label in a GPT, UTF-16 units.
+_LABEL_LENGTH = 36
+
 
 class Kernel(enum.StrEnum):
     """Which of Debian's kernels the image boots."""
@@ -138,10 +141,24 @@ def _fat32(size: int) -> int:
 
 
 class Disk(Model):
-    """Sizes of the partitions when built; the root grows to the disk at first boot."""
+    """The disk: what the image brings, and what first boot makes of the rest.
 
-    esp: Annotated[Size, AfterValidator(_fat32)] = 512 * MIB
-    root: Size = 3 * 1024 * MIB
+    The root and its hash tree have two slots each, so that an update never writes to what runs.
+    """
+
+    esp: Annotated[Size, AfterValidator(_fat32)] = 1024 * MIB
+    root: Size = Field(2 * 1024 * MIB, description="One slot: the largest root an update may have.")
+    data: Size = Field(1024 * MIB, description="The least that first boot leaves for data.")
+
+    @property
+    def verity(self) -> int:
+        """Bytes of a slot for the hash tree: a hash of 32 bytes for each 4 KiB, and its levels."""
+        return -(-self.root // 64 // MIB) * MIB
+
+    @property
+    def least(self) -> int:
+        """Bytes of the smallest disk on which all of it has room, with the partition tables."""
+        return self.esp + 2 * (self.root + self.verity) + self.data + 4 * MIB
 
 
 class ModelFile(Model):
@@ -212,7 +229,12 @@ class ImageSpec(Model):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
-        faults = [*self._user_faults(), *self._model_faults(), *self._update_faults()]
+        faults = [
+            *self._user_faults(),
+            *self._model_faults(),
+            *self._update_faults(),
+            *self._label_faults(),
+        ]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -233,6 +255,13 @@ class ImageSpec(Model):
             if user.sudo is Sudo.PASSWORD and user.password_hash is None
         )
         return faults
+
+    def _label_faults(self) -> Sequence[str]:
+        label = f"{self.image.id}_{self.image.version}_verity"
+        if len(label) <= _LABEL_LENGTH:
+            return []
+        most = _LABEL_LENGTH - len("__verity")
+        return [f"image: id and version are too long together (accepted: {most} characters)"]
 
     def _model_faults(self) -> Sequence[str]:
         faults = []

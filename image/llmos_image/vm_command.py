@@ -13,6 +13,7 @@ from llmos_image.progress import reporter
 from llmos_image.run import Log
 from llmos_image.spec import Debian
 from llmos_image.tools import ToolsTree, tools_tree
+from llmos_image.vm.disk import ROOMY
 from llmos_image.vm.interactive import run_interactive
 
 
@@ -47,6 +48,7 @@ def newest_disk(artifact: Path | None, out: Path) -> Path:
 @click.argument("artifact", required=False, type=click.Path(path_type=Path))
 @click.option("--display", is_flag=True, help="Open a window instead of using this terminal.")
 @click.option("--memory", default="2G", show_default=True, help="Memory of the machine.")
+@click.option("--disk", default=ROOMY, show_default=True, help="Size of its disk, at least.")
 @click.option("--cpus", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option(
     "--out",
@@ -55,7 +57,7 @@ def newest_disk(artifact: Path | None, out: Path) -> Path:
     show_default=True,
     help="Where images are.",
 )
-def vm(artifact: Path | None, display: bool, memory: str, cpus: int, out: Path) -> None:
+def vm(artifact: Path | None, display: bool, memory: str, disk: str, cpus: int, out: Path) -> None:
     """Boot ARTIFACT (a folder, or a disk; the newest image without it) in QEMU.
 
     The image is not changed: what the machine writes is gone when it ends. Leave it with
@@ -66,8 +68,15 @@ def vm(artifact: Path | None, display: bool, memory: str, cpus: int, out: Path) 
       llmos-image vm
       llmos-image vm build/llmos-vm_0.1.0 --display
     """
-    disk = newest_disk(artifact, out)
+    image = newest_disk(artifact, out)
     tools = toolbox(gui=display)
     sys.exit(
-        run_interactive(disk, toolbox=tools.sandbox, display=display, memory=memory, cpus=cpus)
+        run_interactive(
+            image,
+            toolbox=tools.sandbox,
+            display=display,
+            memory=memory,
+            cpus=cpus,
+            disk_size=disk,
+        )
     )

@@ -64,6 +64,26 @@ class TestFirstBoot:
     def test_it_boots_by_uefi(self, vm: Machine) -> None:
         vm.guest.succeed("test -d /sys/firmware/efi")
 
+    def test_the_root_is_verified_and_cannot_be_written(self, vm: Machine) -> None:
+        assert vm.guest.succeed("findmnt -no SOURCE,FSTYPE /").split() == [
+            "/dev/mapper/root",
+            "erofs",
+        ]
+        table = vm.guest.succeed("dmsetup table root")
+        assert " verity " in table
+        words = vm.guest.succeed("cat /proc/cmdline").split()
+        (root_hash,) = (word for word in words if word.startswith("roothash="))
+        assert root_hash.removeprefix("roothash=") in table
+        vm.guest.fail("touch /usr/bin/anything")
+
+    def test_what_persists_is_on_the_data_partition(self, vm: Machine) -> None:
+        for place in ("/var", "/home"):
+            assert "ext4" in vm.guest.succeed(f"findmnt -no FSTYPE {place}")
+        vm.guest.fail("ls /run/llmos/notices/*")
+
+    def test_the_list_of_packages_is_the_images_own(self, vm: Machine) -> None:
+        vm.guest.succeed("dpkg -s systemd | grep -q '^Status: install ok installed'")
+
     def test_it_comes_up_with_no_failed_unit(self, vm: Machine) -> None:
         state = vm.guest.execute("systemctl is-system-running --wait", seconds=300)
         failed = vm.guest.succeed("systemctl list-units --failed --no-legend --plain")

@@ -38,19 +38,26 @@ class TestSecondBoot:
         # It stays active once it has run.
         vm.guest.fail("systemctl is-active systemd-networkd-wait-online.service")
 
-    def test_the_root_file_system_has_grown_to_the_disk(self, vm: Machine) -> None:
-        size = int(vm.guest.succeed("df --output=size -B1M / | tail -n 1"))
-        assert size > 6500
+    def test_first_boot_has_made_a_free_slot_and_given_data_the_rest(self, vm: Machine) -> None:
+        listed = vm.guest.succeed("lsblk -nro PARTLABEL /dev/vda | grep .").split()
+        version = listed[1].removesuffix("_verity")
+        assert listed == ["esp", f"{version}_verity", version, "_empty", "_empty", "llmos-data"]
+        size = int(vm.guest.succeed("df --output=size -B1M /var | tail -n 1"))
+        assert size > 2500
 
     def test_a_reboot_comes_up_again(self, vm: Machine) -> None:
-        vm.guest.succeed("runuser -u llmos -- touch /home/llmos/kept; sync")
+        vm.guest.succeed("runuser -u llmos -- touch /home/llmos/kept")
+        vm.guest.succeed("echo a setting > /etc/kept; sync")
+        machine = vm.guest.succeed("cat /etc/machine-id")
         vm.guest.reboot()
         vm.serial.wait_for_text(PROMPT, seconds=600)
         state = vm.guest.execute("systemctl is-system-running --wait", seconds=300)
         assert state.output.strip() == "running"
+        assert vm.guest.succeed("cat /etc/machine-id") == machine
 
-    def test_files_and_the_journal_outlive_the_reboot(self, vm: Machine) -> None:
+    def test_files_settings_and_the_journal_outlive_the_reboot(self, vm: Machine) -> None:
         vm.guest.succeed("test -e /home/llmos/kept")
+        assert vm.guest.succeed("cat /etc/kept") == "a setting\n"
         boots = vm.guest.succeed("journalctl --list-boots --no-pager -o json")
         assert boots.count("boot_id") == 2
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -16,6 +17,9 @@ from llmos_image.vm.toolbox import Toolbox
 
 _SCRATCH = "llmos-vm-"
 _YOUNG_SECONDS = 60.0
+ROOMY = "16G"
+"""As large a disk as an image is likely to want: it makes its partitions at first boot."""
+_UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 class DiskFormat(StrEnum):
@@ -67,20 +71,39 @@ def _remove_if_abandoned(folder: Path) -> None:
         return  # in use, somebody else's, or gone already
 
 
-def make_overlay(
-    artifact: Path, folder: Path, toolbox: Toolbox, *, size: str | None = None
-) -> Path:
+def make_overlay(artifact: Path, folder: Path, toolbox: Toolbox, *, size: str = ROOMY) -> Path:
     """Make a disk over ``artifact`` in ``folder``; the artifact itself is only ever read.
 
-    ``size``, as ``qemu-img`` spells it (``8G``), makes the disk larger than the artifact.
+    The disk is as large as ``size`` (a number and M, G or T), or as the artifact when that is
+    larger.
+
+    Raises:
+        UserError: ``size`` is not a size.
     """
     disk_format = DiskFormat.of(artifact)
     overlay = folder / "disk.qcow2"
     command = ["qemu-img", "create", "-q", "-f", "qcow2"]
     command += ["-b", str(artifact), "-F", disk_format, str(overlay)]
-    command += [size] if size else []
+    command += [str(max(_bytes_of(size), _virtual_size(artifact, disk_format)))]
     run.output(toolbox.argv(command, binds=[folder], ro_binds=[artifact]))
     return overlay
+
+
+def _bytes_of(size: str) -> int:
+    match = re.fullmatch(r"([1-9][0-9]*)([MGT])", size)
+    if match is None:
+        raise UserError(f"disk: {size!r} is not a size (a number and M, G or T, such as {ROOMY})")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _virtual_size(artifact: Path, disk_format: DiskFormat) -> int:
+    """How large a disk the guest sees."""
+    if disk_format is DiskFormat.RAW:
+        return artifact.stat().st_size
+    with artifact.open("rb") as file:
+        # The size field of qcow2's header, docs/interop/qcow2.txt of QEMU.
+        file.seek(24)
+        return int.from_bytes(file.read(8), "big")
 
 
 def disk_arguments(overlay: Path) -> list[str]:

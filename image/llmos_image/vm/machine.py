@@ -24,7 +24,7 @@ from typing import Self
 from llmos_image.vm import guest as guest_shell
 from llmos_image.vm.credentials import Credential
 from llmos_image.vm.deadline import Deadline
-from llmos_image.vm.disk import disk_arguments, make_overlay, scratch_folder
+from llmos_image.vm.disk import ROOMY, disk_arguments, make_overlay, scratch_folder
 from llmos_image.vm.errors import DeadlinePassed, MachineError
 from llmos_image.vm.font import ConsoleFont
 from llmos_image.vm.guest import GuestShell
@@ -61,7 +61,7 @@ class Machine:
         hardware: Hardware | None = None,
         credentials: Sequence[Credential] = (),
         with_guest_shell: bool = True,
-        disk_size: str | None = None,
+        disk_size: str = ROOMY,
         seconds: float = _WHOLE_LIFE_SECONDS,
     ) -> None:
         self.artifact = artifact

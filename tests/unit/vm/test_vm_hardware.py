@@ -87,7 +87,27 @@ def test_the_disk_may_be_larger_than_the_artifact(toolbox: ScriptedToolbox, tmp_
     artifact.touch()
     make_overlay(artifact, tmp_path, toolbox, size="8G")
     called = (tmp_path / "called").read_text()
-    assert called == f"create -q -f qcow2 -b {artifact} -F raw {tmp_path}/disk.qcow2 8G\n"
+    assert called == f"create -q -f qcow2 -b {artifact} -F raw {tmp_path}/disk.qcow2 {8 << 30}\n"
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.qcow2"])
+def test_the_disk_is_never_smaller_than_the_artifact(
+    toolbox: ScriptedToolbox, tmp_path: Path, name: str
+) -> None:
+    toolbox.program("qemu-img", f'echo "$@" > {tmp_path}/called')
+    artifact = tmp_path / name
+    with artifact.open("wb") as file:
+        file.write(b"QFI\xfb".ljust(24, b"\0") + (3 << 30).to_bytes(8, "big"))
+        if name.endswith(".raw"):
+            file.truncate(3 << 30)
+    make_overlay(artifact, tmp_path, toolbox, size="1M")
+    assert (tmp_path / "called").read_text().split()[-1] == str(3 << 30)
+
+
+def test_a_size_that_is_none_is_refused(toolbox: ScriptedToolbox, tmp_path: Path) -> None:
+    (tmp_path / "a.raw").touch()
+    with pytest.raises(UserError, match="disk: 'huge' is not a size"):
+        make_overlay(tmp_path / "a.raw", tmp_path, toolbox, size="huge")
 
 
 def test_what_a_killed_driver_left_is_removed_and_what_is_in_use_is_not(
