@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmos_image import artifacts, formats, initrd, mkosi, payload, signing
+from llmos_image import artifacts, formats, initrd, mkosi, payload, secureboot, signing
 from llmos_image.artifacts import Artifact
 from llmos_image.cache import Cache, key_of, remove_tree
 from llmos_image.errors import HostError, SpecError, UserError
@@ -84,6 +84,8 @@ def build(
             mkosi.build(
                 ground.tools,
                 place,
+                date=source_date(source),
+                keys=Keys(spec.signing.keys) if spec.signing.keys else None,
                 packages=[f"libggml0={ground.llama.ggml_version}"],
                 extra=[
                     f"{ground.runtime.layer}:/usr/lib/llmos",
@@ -106,6 +108,9 @@ def _stage(spec: ImageSpec, ground: Ground, source: Path, work: Path, log: Log) 
     wheel = build_wheel(source, work / "wheel", log)
     payload.stage(staged, payload.overlays_of(source), spec.models)
     payload.stage_keyring(staged, spec.signing.keys)
+    if spec.signing.keys:
+        date = source_date(source)
+        secureboot.stage_enrolment(staged, Keys(spec.signing.keys), ground.tools, date)
     install_code(ground.runtime, wheel, staged, work, log)
     payload.normalize_modes(staged)
     return staged

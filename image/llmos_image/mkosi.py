@@ -1,5 +1,6 @@
 """Running mkosi on a rendered tree."""
 
+import datetime
 import json
 import re
 import sys
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmos_image import secureboot
+from llmos_image.keys import Keys
 from llmos_image.run import Log, output, run
 from llmos_image.tools import ToolsTree
 
@@ -37,12 +40,20 @@ class Workplace:
 
 
 def build(
-    tools: ToolsTree, place: Workplace, *, packages: Sequence[str], extra: Sequence[str], log: Log
+    tools: ToolsTree,
+    place: Workplace,
+    *,
+    date: datetime.datetime,
+    packages: Sequence[str],
+    extra: Sequence[str],
+    log: Log,
+    keys: Keys | None = None,
 ) -> None:
     """Build the tree's image into ``place.output``.
 
-    ``packages`` are installed beside the tree's own; ``extra`` are trees to copy in,
-    ``SOURCE`` or ``SOURCE:TARGET``.
+    No file in it is younger than ``date``, its sources'. ``packages`` are installed beside the
+    tree's own; ``extra`` are trees to copy in, ``SOURCE`` or ``SOURCE:TARGET``. With ``keys``
+    the boot loader and the kernel image are signed for Secure Boot.
 
     Raises:
         BuildFailed: mkosi failed; says what to do where the cause is known.
@@ -50,6 +61,8 @@ def build(
     argv = [
         *_command(tools, place.tree),
         *place.options(),
+        f"--source-date-epoch={int(date.timestamp())}",
+        *(secureboot.build_options(keys) if keys else ()),
         *(f"--package={name}" for name in packages),
         *(f"--extra-tree={tree}" for tree in extra),
         "--force",

@@ -13,7 +13,6 @@ import ssl
 import struct
 import tempfile
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +51,7 @@ _TYPE_GUID: Final = 0x0EF1
 
 
 def build_options(keys: Keys) -> list[str]:
-    """mkosi's options that sign the kernel image and the boot loader."""
+    """Return mkosi's options that sign the kernel image and the boot loader."""
     return [
         "--secure-boot=yes",
         # Ours has Microsoft's authorities, and is the same in each build.
@@ -118,7 +117,7 @@ def _sign(data: bytes, keys: Keys, name: str, tools: ToolsTree) -> bytes:
     with tempfile.TemporaryDirectory(prefix="llmos-enrol-") as made:
         work = Path(made)
         (work / "data").write_bytes(data)
-        command: Sequence[str | Path] = [
+        command: list[str | Path] = [
             *("openssl", "smime", "-sign", "-binary", "-noattr", "-md", "sha256"),
             *("-outform", "DER", "-in", work / "data", "-out", work / "signature"),
             *("-signer", keys.secure_boot_certificate(name).absolute()),

@@ -371,7 +371,7 @@ def missing_files(spec: ImageSpec) -> Sequence[str]:
         for at, tree in enumerate(spec.trees)
         if not tree.source.is_dir()
     )
-    for name in ("signing.key", "signing.pgp"):
+    for name in ("signing.key", "signing.pgp", "secureboot/db.key", "secureboot/db.crt"):
         if spec.signing.keys and not (spec.signing.keys / name).is_file():
             faults.append(
                 f"signing.keys: {spec.signing.keys}: no {name} there "

@@ -1,5 +1,6 @@
 """A stock minimal Debian image, made by the same tools: what the boot is compared with."""
 
+import datetime
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,7 @@ _PACKAGES = (
     "udev",
 )
 _SANDBOX = "mkosi.sandbox"
+_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def stock_disk(cache: Cache, tools: ToolsTree, log: Log) -> Path:
@@ -49,7 +51,7 @@ def stock_disk(cache: Cache, tools: ToolsTree, log: Log) -> Path:
             )
             for folder in (place.workspace, place.layers):
                 folder.mkdir()
-            mkosi.build(tools, place, packages=[], extra=[], log=log)
+            mkosi.build(tools, place, date=_DATE, packages=[], extra=[], log=log)
 
     entry = cache.get("bench-stock", parts, what="stock image to compare with", make=make)
     return entry.content / "stock.raw"

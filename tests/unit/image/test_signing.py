@@ -91,7 +91,8 @@ def test_a_spec_whose_keys_are_missing_says_how_to_make_them(tmp_path: Path) -> 
     (fault,) = missing_files(spec)
     assert fault.startswith("signing.keys:")
     assert "llmos-image keys" in fault
-    for name in ("signing.key", "signing.pgp"):
+    (tmp_path / "secureboot").mkdir()
+    for name in ("signing.key", "signing.pgp", "secureboot/db.key", "secureboot/db.crt"):
         (tmp_path / name).write_text("")
     assert not missing_files(spec)
 
