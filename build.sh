@@ -15,7 +15,7 @@ Usage: ./build.sh [--yes] [VERB] [ARGUMENTS]
   vm [ARGUMENTS]      boot the newest image in QEMU on this terminal (--display: in a window)
   flash IMAGE [DISK]  write an image to a USB stick: asks which one, compares after
   try                 the engine and the shell on this machine, no VM, nothing kept
-  test [ARGUMENTS]    run every test, the ones that boot the image included
+  test [ARGUMENTS]    run the tests, the ones that boot the image included (--all: the long ones too)
   bench [NAME]        measure: build, boot, size, or all of them (--json for programs)
   setup               only set up: host packages and the Python environment
 

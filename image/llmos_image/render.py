@@ -133,9 +133,10 @@ def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
     """The kernel's command line, a word each."""
     consoles = [f"console={port},115200" for port in spec.console.serial]
     quiet = ["quiet", "loglevel=3", "systemd.show_status=auto"] if spec.console.quiet else []
+    signed = ["module.sig_enforce=1"] if spec.signing.keys else []
     # The last console is /dev/console: the screen, so that a missing port costs nothing.
-    return ("rw", *consoles, "console=tty0", _PANIC, *quiet, *spec.console.kernel_arguments)
-    return ("ro", *consoles, "console=tty0", *quiet, *spec.console.kernel_arguments)
+    screen = "console=tty0"
+    return ("ro", *consoles, screen, _PANIC, *quiet, *signed, *spec.console.kernel_arguments)
 
 
 def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, str]]]:

@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from llmos_ctl.commands.hardware import hardware
+from llmos_ctl.commands.security import security
 from llmos_ctl.commands.update import update
 from llmos_ctl.errors import CtlError
 
@@ -26,6 +27,7 @@ def cli() -> None:
 
 cli.add_command(update)
 cli.add_command(hardware)
+cli.add_command(security)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -69,6 +69,7 @@ def credentials() -> Sequence[Credential]:
     return (
         Credential.unit(UNIT, _UNIT_TEXT),
         Credential.wanted_by("multi-user.target", UNIT),
+        Credential.wanted_by("rescue.target", UNIT),
     )
 
 
@@ -111,11 +112,15 @@ class GuestShell:
 
     def reboot(self, seconds: float = _BOOT_SECONDS) -> None:
         """Reboot the guest, and wait until it runs commands again."""
+        self.begin_reboot()
+        self.wait_until_ready(seconds)
+
+    def begin_reboot(self) -> None:
+        """Reboot the guest; whoever asks for the next command waits for it."""
         self.wait_until_ready()
         # Not waited for: the shell may be gone before it can answer. The next one greets anew.
         self._ask("systemctl --no-block reboot", _SECONDS, self._deadline.within(_SECONDS))
         self._ready = False
-        self.wait_until_ready(seconds)
 
     def execute(self, command: str, seconds: float = _SECONDS) -> Result:
         """Run ``command`` by ``bash -c``; the guest ends it after ``seconds``.

@@ -18,6 +18,12 @@ _FIRMWARE = (
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
 )
+# The same with Secure Boot: it begins in setup mode, without any keys.
+_SECURE_FIRMWARE = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+)
 SCREEN_SIZE = (1024, 768)
 
 
@@ -44,11 +50,17 @@ class Network(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The machine a person would have bought. ``memory`` is as QEMU spells it: ``2G``."""
+    """The machine a person would have bought. ``memory`` is as QEMU spells it: ``2G``.
+
+    With ``secure_boot`` its firmware knows Secure Boot and has no keys yet; with ``tpm`` it has
+    a TPM 2.0, which forgets all when the machine ends.
+    """
 
     memory: str = "2G"
     cpus: int = 2
     network: Network = Network.USER
+    secure_boot: bool = False
+    tpm: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[1-9][0-9]*[MG]", self.memory):
@@ -61,9 +73,13 @@ class Hardware:
     def arguments(self, accelerator: Accelerator) -> list[str]:
         """Everything but disks, firmware and consoles."""
         width, height = SCREEN_SIZE
+        # Only Secure Boot needs system management mode, and emulating it is slow: it keeps the
+        # firmware's variables from the guest.
+        smm = "on" if self.secure_boot else "off"
+        guarded = ["-global", "driver=cfi.pflash01,property=secure,value=on"]
         return [
-            # Only Secure Boot needs system management mode, and emulating it is slow.
-            *("-nodefaults", "-no-user-config", "-machine", "q35,smm=off,vmport=off"),
+            *("-nodefaults", "-no-user-config", "-machine", f"q35,smm={smm},vmport=off"),
+            *(guarded if self.secure_boot else ()),
             *accelerator.arguments(),
             *("-smp", str(self.cpus), "-m", self.memory),
             *("-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng"),
@@ -80,13 +96,13 @@ class Firmware:
     variables: Path
 
     @classmethod
-    def find(cls, toolbox: Toolbox) -> "Firmware":
+    def find(cls, toolbox: Toolbox, *, secure_boot: bool = False) -> "Firmware":
         """The toolbox's OVMF.
 
         Raises:
             HostError: it has none.
         """
-        for code, variables in _FIRMWARE:
+        for code, variables in _SECURE_FIRMWARE if secure_boot else _FIRMWARE:
             if toolbox.path(code).is_file() and toolbox.path(variables).is_file():
                 return cls(code, toolbox.path(variables))
         raise HostError(

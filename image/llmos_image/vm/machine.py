@@ -36,6 +36,7 @@ from llmos_image.vm.qmp import Qmp
 from llmos_image.vm.screen import Frame, read_text
 from llmos_image.vm.serial import SerialConsole
 from llmos_image.vm.toolbox import Toolbox
+from llmos_image.vm.tpm import software_tpm
 
 _SECONDS = 300.0
 _WHOLE_LIFE_SECONDS = 3600.0
@@ -101,7 +102,11 @@ class Machine:
         self._deadline = Deadline.after(self._seconds)
         self._folder = folder = stack.enter_context(scratch_folder())
         ours, theirs = _socket_pairs(stack, ("qmp", "serial", "guest"))
-        argv = self._argv(folder, {name: end.fileno() for name, end in theirs.items()})
+        tpm: list[str] = []
+        if self.hardware.tpm:
+            log = self.results / "swtpm.log"
+            tpm = stack.enter_context(software_tpm(self._toolbox, folder, log))
+        argv = self._argv(folder, {name: end.fileno() for name, end in theirs.items()}, tpm)
         descriptors = [end.fileno() for end in theirs.values()]
         self._process = QemuProcess(argv, descriptors, self.results / "qemu.log")
         stack.callback(self._process.end)
@@ -118,12 +123,14 @@ class Machine:
         stack.callback(self._quit)
         self.qmp.negotiate()
 
-    def _argv(self, folder: Path, descriptors: dict[str, int]) -> list[str]:
+    def _argv(self, folder: Path, descriptors: dict[str, int], tpm: Sequence[str]) -> list[str]:
         accelerator = self.accelerator.accelerator
+        firmware = Firmware.find(self._toolbox, secure_boot=self.hardware.secure_boot)
         command = [
             *("qemu-system-x86_64", "-name", "llmos", "-display", "none"),
             *self.hardware.arguments(accelerator),
-            *Firmware.find(self._toolbox).arguments(folder),
+            *firmware.arguments(folder),
+            *tpm,
             *("-chardev", f"socket,id=qmp,fd={descriptors['qmp']}"),
             *("-mon", "chardev=qmp,mode=control"),
             *("-chardev", f"socket,id=serial,fd={descriptors['serial']}"),

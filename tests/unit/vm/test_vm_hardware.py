@@ -126,3 +126,11 @@ def test_what_a_killed_driver_left_is_removed_and_what_is_in_use_is_not(
             assert another.is_dir()
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["llmos-vm-alive", "llmos-vm-foreign"]
+
+
+def test_secure_boot_keeps_the_firmwares_variables_from_the_guest() -> None:
+    plain = Hardware().arguments(Accelerator.TCG)
+    guarded = Hardware(secure_boot=True).arguments(Accelerator.TCG)
+    assert "q35,smm=off,vmport=off" in plain
+    assert "q35,smm=on,vmport=off" in guarded
+    assert "driver=cfi.pflash01,property=secure,value=on" in guarded
