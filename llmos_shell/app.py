@@ -61,13 +61,18 @@ class ShellApp(App[None], inherit_bindings=False):  # its Ctrl-Q would leave una
         """Watch the terminal: one that is gone is read as endless nothing, at full speed."""
         self.set_interval(LOOK_SECONDS, self._leave_a_terminal_that_is_gone)
 
+    @property
+    def listening(self) -> bool:
+        """Whether what is typed reaches the line; before, it is kept."""
+        return self._ahead is None
+
     async def on_event(self, event: Event) -> None:
         """Keep what is typed before the line is there to take it, in its order.
 
         All keys come through here, one after the other: further down, one that was kept could
         be overtaken. Enter is not kept: the person sees the line first.
         """
-        if self._ahead is None or not isinstance(event, (Key, Paste)):
+        if self._ahead is None or not isinstance(event, Key | Paste):
             await super().on_event(event)
         elif isinstance(event, Paste) or event.is_printable:
             self._ahead.append(event)

@@ -73,6 +73,8 @@ async def at(
     async with app.run_test(size=size) as pilot:
         person = Person(app, pilot)
         await person.sees("llmos ~ >")
+        # An Enter that comes a moment too early is dropped, and that is as it should be.
+        await person.until(lambda: app.listening)
         yield person
 
 
