@@ -75,7 +75,7 @@ class MainScreen(Screen[None]):
         self.log_view.anchor()
         self.switch(Mode.READY)
         self.status.show_engine(self.session.link.state)
-        self.call_after_refresh(lambda: self.run_worker(self._accompany(), group="background"))
+        self.call_after_refresh(lambda: self.run_worker(self._accompany, group="background"))
 
     @property
     def log_view(self) -> VerticalScroll:
