@@ -58,6 +58,7 @@ class MainScreen(Screen[None]):
         self._turn: Turn | None = None
         self._work: Worker[None] | None = None
         self._look_again = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     # What there is to see
 
@@ -75,7 +76,7 @@ class MainScreen(Screen[None]):
         self.log_view.anchor()
         self.switch(Mode.READY)
         self.status.show_engine(self.session.link.state)
-        self.call_after_refresh(lambda: self.run_worker(self._accompany, group="background"))
+        self.call_after_refresh(self._begin_to_accompany)
 
     @property
     def log_view(self) -> VerticalScroll:
@@ -92,14 +93,21 @@ class MainScreen(Screen[None]):
         """The status bar."""
         return self.query_one(StatusBar)
 
+    def _begin_to_accompany(self) -> None:
+        # Not the coroutine itself: a session that is left at once would never await it.
+        _: Worker[None] = self.run_worker(self._accompany, group="background")
+
     async def _accompany(self) -> None:
         """Load what will be needed, then keep an eye on the engine."""
         await self.session.warm_up()
-        self.switch(self.prompt.mode)
-        while True:
+        if not self._leaving.is_set():
+            self.switch(self.prompt.mode)
+        while not self._leaving.is_set():
             for note in self.session.new_notes():
                 await self.log_view.mount(Static(note, classes="problem", markup=False))
             state = await self.session.link.look()
+            if self._leaving.is_set():
+                break
             self.status.show_engine(state)
             self._look_again.clear()
             with contextlib.suppress(TimeoutError):
@@ -320,5 +328,7 @@ class MainScreen(Screen[None]):
 
     def action_leave(self) -> None:
         """F10: end the session, and hang up on what still runs."""
+        self._leaving.set()
+        self._look_again.set()
         self.session.runner.hang_up()
         self.app.exit()
