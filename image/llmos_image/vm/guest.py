@@ -42,10 +42,12 @@ _GRACE_SECONDS = 30.0
 _UNIT_TEXT = f"""\
 [Unit]
 Description=Root shell for a test
-BindsTo=dev-virtio\\x2dports-{PORT}.device
-After=dev-virtio\\x2dports-{PORT}.device
 
 [Service]
+# Not bound to the device: systemd waits 90 seconds for one, and never again. On a busy machine
+# an emulated guest takes longer to find it.
+ExecStartPre=/bin/bash -c 'until [[ -e {_DEVICE} ]]; do sleep 0.2; done'
+TimeoutStartSec=infinity
 # One open for both directions: the kernel refuses a second one. The first line ends whatever
 # the firmware has left in the port.
 ExecStart=/bin/bash -c 'exec <>{_DEVICE} >&0; echo; echo {_HELLO}; exec /bin/bash --norc'

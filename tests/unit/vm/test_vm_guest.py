@@ -134,7 +134,7 @@ def test_a_guest_that_goes_away_is_noticed_at_once(connection: Ends) -> None:
 def test_the_shell_comes_by_credentials_alone() -> None:
     unit, drop_in, rescue = guest_module.credentials()
     assert unit.name == "systemd.extra-unit.llmos-test.service"
-    assert b"BindsTo=dev-virtio\\x2dports-llmos.test.device" in unit.value
+    assert b"until [[ -e /dev/virtio-ports/llmos.test ]]" in unit.value
     assert drop_in.name == "systemd.unit-dropin.multi-user.target"
     assert rescue.name == "systemd.unit-dropin.rescue.target"
     assert drop_in.value == rescue.value == b"[Unit]\nWants=llmos-test.service\n"
