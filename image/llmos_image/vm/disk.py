@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -111,6 +111,31 @@ def disk_arguments(overlay: Path) -> list[str]:
     return [
         *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,file={quoted(overlay)}"),
         *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+    ]
+
+
+def make_empty(path: Path, size: str, toolbox: Toolbox) -> Path:
+    """Make an empty disk of ``size`` at ``path``, which ends in ``.qcow2``: it grows as it fills.
+
+    Raises:
+        UserError: ``size`` is not a size.
+    """
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(_bytes_of(size))]
+    run.output(toolbox.argv(command, binds=[path.parent]))
+    return path
+
+
+def further_disk_arguments(disks: Sequence[Path]) -> list[str]:
+    """QEMU's options for disks beside the first, which the guest really writes to."""
+    return [
+        part
+        for index, disk in enumerate(disks, start=1)
+        for part in (
+            "-drive",
+            f"if=none,id=disk{index},format={DiskFormat.of(disk)},cache=unsafe,file={quoted(disk)}",
+            "-device",
+            f"virtio-blk-pci,drive=disk{index},serial=disk-{index}",
+        )
     ]
 
 

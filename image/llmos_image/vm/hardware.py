@@ -127,3 +127,13 @@ def credential_arguments(credentials: Sequence[Credential]) -> list[str]:
         for credential in credentials
         for part in ("-smbios", f"type=11,value={credential.smbios()}")
     ]
+
+
+def kernel_arguments(words: Sequence[str]) -> list[str]:
+    """QEMU's options that add to the kernel's command line, as systemd-stub(7) reads them.
+
+    Under Secure Boot the stub does not.
+    """
+    if not words:
+        return []
+    return ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={' '.join(words)}"]

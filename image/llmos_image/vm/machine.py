@@ -24,11 +24,22 @@ from typing import Self
 from llmos_image.vm import guest as guest_shell
 from llmos_image.vm.credentials import Credential
 from llmos_image.vm.deadline import Deadline
-from llmos_image.vm.disk import ROOMY, disk_arguments, make_overlay, scratch_folder
+from llmos_image.vm.disk import (
+    ROOMY,
+    disk_arguments,
+    further_disk_arguments,
+    make_overlay,
+    scratch_folder,
+)
 from llmos_image.vm.errors import DeadlinePassed, MachineError
 from llmos_image.vm.font import ConsoleFont
 from llmos_image.vm.guest import GuestShell
-from llmos_image.vm.hardware import Firmware, Hardware, credential_arguments
+from llmos_image.vm.hardware import (
+    Firmware,
+    Hardware,
+    credential_arguments,
+    kernel_arguments,
+)
 from llmos_image.vm.keyboard import Chord, chord, chords
 from llmos_image.vm.kvm import Choice, best_accelerator
 from llmos_image.vm.process import QemuProcess, never_outlives_us
@@ -49,8 +60,9 @@ class Machine:
     """A machine that runs inside a ``with`` block.
 
     ``artifact`` may be none: the firmware then starts with no disk. ``results`` gets the serial
-    log, QEMU's own log and the screenshots. ``seconds`` bounds the machine's whole life; every
-    wait has a bound of its own besides.
+    log, QEMU's own log and the screenshots. ``further_disks`` are written to, and stay;
+    ``kernel_words`` are added to the kernel's command line. ``seconds`` bounds the machine's
+    whole life; every wait has a bound of its own besides.
     """
 
     def __init__(
@@ -63,6 +75,8 @@ class Machine:
         credentials: Sequence[Credential] = (),
         with_guest_shell: bool = True,
         disk_size: str = ROOMY,
+        further_disks: Sequence[Path] = (),
+        kernel_words: Sequence[str] = (),
         seconds: float = _WHOLE_LIFE_SECONDS,
     ) -> None:
         self.artifact = artifact
@@ -71,6 +85,8 @@ class Machine:
         self._toolbox = toolbox
         self._credentials = [*(guest_shell.credentials() if with_guest_shell else ()), *credentials]
         self._disk_size = disk_size
+        self._further_disks = [disk.resolve() for disk in further_disks]
+        self._kernel_words = kernel_words
         self._seconds = seconds
         self._font: ConsoleFont | None = None
 
@@ -139,6 +155,7 @@ class Machine:
             *("-device", "virtio-serial-pci"),
             *("-device", f"virtserialport,chardev=guest,name={guest_shell.PORT}"),
             *credential_arguments(self._credentials),
+            *kernel_arguments(self._kernel_words),
         ]
         readable: list[Path] = []
         if self.artifact is not None:
@@ -146,9 +163,11 @@ class Machine:
             overlay = make_overlay(artifact, folder, self._toolbox, size=self._disk_size)
             command += disk_arguments(overlay)
             readable.append(artifact)
+        # After the first, which so is vda.
+        command += further_disk_arguments(self._further_disks)
         return self._toolbox.argv(
             never_outlives_us(command),
-            binds=[folder, *accelerator.devices()],
+            binds=[folder, *accelerator.devices(), *self._further_disks],
             ro_binds=readable,
         )
 

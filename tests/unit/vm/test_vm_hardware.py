@@ -9,8 +9,20 @@ import pytest
 
 from llmos_image.errors import HostError, UserError
 from llmos_image.vm.credentials import Credential
-from llmos_image.vm.disk import DiskFormat, disk_arguments, make_overlay, scratch_folder
-from llmos_image.vm.hardware import Firmware, Hardware, Network, credential_arguments
+from llmos_image.vm.disk import (
+    DiskFormat,
+    disk_arguments,
+    further_disk_arguments,
+    make_overlay,
+    scratch_folder,
+)
+from llmos_image.vm.hardware import (
+    Firmware,
+    Hardware,
+    Network,
+    credential_arguments,
+    kernel_arguments,
+)
 from llmos_image.vm.kvm import Accelerator
 
 from .conftest import ScriptedToolbox
@@ -134,3 +146,20 @@ def test_secure_boot_keeps_the_firmwares_variables_from_the_guest() -> None:
     assert "q35,smm=off,vmport=off" in plain
     assert "q35,smm=on,vmport=off" in guarded
     assert "driver=cfi.pflash01,property=secure,value=on" in guarded
+
+
+def test_words_for_the_kernel_go_where_its_stub_reads_them() -> None:
+    assert kernel_arguments([]) == []
+    assert kernel_arguments(["a=1", "b"]) == [
+        "-smbios",
+        "type=11,value=io.systemd.stub.kernel-cmdline-extra=a=1 b",
+    ]
+
+
+def test_further_disks_are_written_to_and_named(tmp_path: Path) -> None:
+    for name in ("one.qcow2", "two.raw"):
+        (tmp_path / name).touch()
+    options = further_disk_arguments([tmp_path / "one.qcow2", tmp_path / "two.raw"])
+    assert "format=qcow2" in options[1]
+    assert options[3] == "virtio-blk-pci,drive=disk1,serial=disk-1"
+    assert "format=raw" in options[5]
