@@ -171,9 +171,10 @@ class Interview:
             for disk in self.facts.disks
         )
         if not any(not option.why_not for option in options):
-            text = ("No disk of this machine can be installed to.",)
+            text: tuple[str, ...] = ("No disk of this machine can be installed to.",)
         else:
             text = ("Everything on it will be erased. Nothing is changed before you confirm.",)
+        text += ("Ctrl-C looks for disks again; Ctrl-Alt-Del starts the machine again.",)
         return Question(Step.DISK, "Install to which disk?", text, options)
 
     def _ask_encryption(self) -> Question:

@@ -1,6 +1,5 @@
 """How an installed disk is divided: sizes from the image, definitions for systemd-repart."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Final, Self
 from llmos_installer.errors import NotHere
 from llmos_installer.gpt import MIB
 
-LAYOUT: Final = Path("usr/lib/llmos-installer/layout.toml")
-"""What the builder wrote of the spec's ``[disk]``; sizes in bytes."""
+DEFINITIONS: Final = Path("usr/lib/repart.d")
+"""The image's own, by which first boot divides a stick; sizes in bytes."""
 TABLES: Final = 4 * MIB
 """Room for both partition tables and the alignment between the partitions."""
 DATA_LABEL: Final = "llmos-data"
@@ -31,19 +30,28 @@ class Layout:
         return self.esp + 2 * (self.root + self.verity) + self.data + TABLES
 
     @classmethod
-    def of_the_image(cls, root: Path) -> Self:
+    def of_the_image(cls, root: Path, *, esp: int) -> Self:
         """Read the layout of the image that is mounted at ``root``.
 
+        The partitions of the stick that runs say nothing: they are as small as their contents
+        until its first boot. ``esp`` is the size of its EFI system partition, which stays.
+
         Raises:
-            NotHere: it has none, or one that is not understood.
+            NotHere: the image has no definitions, or others than are understood.
         """
-        path = root / LAYOUT
+        found: dict[str, int] = {}
+        for path in sorted((root / DEFINITIONS).glob("*.conf")):
+            facts = _facts(path.read_text(encoding="utf-8"))
+            kind, size = facts.get("Type", ""), facts.get("SizeMinBytes", "")
+            # The second slot is as large as the first.
+            if size.isdecimal():
+                found.setdefault(kind, int(size))
         try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-            return cls(**{name: int(found[name]) for name in ("esp", "root", "verity", "data")})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls(esp, found["root"], found["root-verity"], found["linux-generic"])
+        except KeyError as missing:
             raise NotHere(
-                f"{path}: {error}", hint="This image was built without the installer's layout."
+                f"{root / DEFINITIONS}: no size of a partition of type {missing}",
+                hint="This image cannot be installed: it was built without slots for updates.",
             ) from None
 
 
@@ -93,6 +101,11 @@ def write_definitions(folder: Path, texts: Mapping[str, str]) -> None:
     folder.mkdir()
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _facts(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _sized(size: int) -> Sequence[str]:

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 import click
 
 from llmos_installer import answers, keys
+from llmos_installer.consoles import Consoles
 from llmos_installer.disks import Disk, disks
 from llmos_installer.errors import BadInput, InstallerError, Interrupted
 from llmos_installer.install import Installer
@@ -43,9 +44,9 @@ class _Here:
     @classmethod
     def look(cls) -> "_Here":
         world, programs = World(), HostPrograms()
-        return cls(
-            world, Installer(world, programs, running(world)), Layout.of_the_image(Path("/"))
-        )
+        source = running(world)
+        layout = Layout.of_the_image(world.root, esp=source.esp_size)
+        return cls(world, Installer(world, programs, source), layout)
 
     def disks(self) -> tuple[Disk, ...]:
         return disks(self.world)
@@ -87,12 +88,12 @@ def command(
     if new_recovery_key:
         click.echo(keys.new_recovery_key())
         return
-    if list_disks:
-        _list(as_json)
-        return
     if os.geteuid() != 0:
         raise BadInput("only root can install", hint="sudo llmos-install")
     here = _Here.look()
+    if list_disks:
+        _list(here, as_json)
+        return
     given = (
         (file.read_text(encoding="utf-8"), str(file))
         if file
@@ -115,12 +116,18 @@ def _unattended(here: _Here, text: str, source: str, *, check: bool) -> None:
             f"{agreed.disk.name}: {here.installer.source.name} is on it already",
             hint="Nothing was changed. Set 'again = true' under [target] to install it anew.",
         )
-    for line in (*agreed.erased(), *agreed.made()):
-        click.echo(line)
+    consoles = Consoles(here.world)
     if check:
+        for line in (*agreed.erased(), *agreed.made()):
+            click.echo(line)
         return
-    here.installer.install(agreed, Lines().report)
-    here.installer.programs(REBOOT if found.after is answers.After.REBOOT else POWER_OFF)
+    with consoles.one_of_them() as first:
+        if not first:
+            return
+        for line in (*agreed.erased(), *agreed.made()):
+            consoles.say(line)
+        here.installer.install(agreed, Lines(consoles.say).report)
+        here.installer.programs(REBOOT if found.after is answers.After.REBOOT else POWER_OFF)
 
 
 def _interactive(here: _Here, *, plain: bool) -> None:
@@ -176,10 +183,8 @@ def _in_lines(here: _Here, interview: Interview) -> InstallerError | None:
     return None
 
 
-def _list(as_json: bool) -> None:
-    world = World()
-    layout = Layout.of_the_image(world.root)
-    found = [(disk, reasons_against(disk, layout)) for disk in disks(world)]
+def _list(here: _Here, as_json: bool) -> None:
+    found = [(disk, reasons_against(disk, here.layout)) for disk in here.disks()]
     if as_json:
         shown = [
             {"name": d.name, "size": d.size, "model": d.model, "serial": d.serial,

@@ -86,7 +86,7 @@ class HostPrograms:
 
 def tail(said: str) -> str:
     """The last lines of a program's output, indented; a line that was drawn over counts once."""
-    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in said.splitlines() if line.strip()]
+    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in said.split("\n") if line.strip()]
     return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
 
 

@@ -22,7 +22,10 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._~^+-]*")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The verified system that runs. ``esp`` is the device of its EFI system partition."""
+    """The verified system that runs.
+
+    ``esp`` is the device of its EFI system partition, of ``esp_size`` bytes.
+    """
 
     image: str
     version: str
@@ -30,6 +33,7 @@ class Running:
     root: Slot
     verity: Slot
     esp: Path
+    esp_size: int
 
     @property
     def name(self) -> str:
@@ -69,6 +73,7 @@ def running(world: World) -> Running:
         root=Slot(world.dev / device, str(root.uuid), root.label),
         verity=Slot(_node(world, disk, verity.number), str(verity.uuid), verity.label),
         esp=_node(world, disk, esp.number),
+        esp_size=esp.size,
     )
 
 

@@ -31,7 +31,7 @@ def prepare(fd: int, env: Mapping[str, str]) -> dict[str, str] | None:
     if not (rows and columns):
         with contextlib.suppress(OSError):
             fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
-    elif (columns, rows) < SIZE:
+    elif columns < SIZE[0] or rows < SIZE[1]:
         return None
     serial = re.fullmatch(r"/dev/(tty[A-Z]+\d+|[hx]vc\d+)", os.ttyname(fd)) is not None
     return {

@@ -99,7 +99,7 @@ def stick(sandbox: Sandbox, work: Path) -> Iterator[Stick]:
             programs,
             Running(
                 "demo", "1.0", "stick", Slot(data, root["uuid"], root["label"]),
-                Slot(hashes, verity["uuid"], verity["label"]), Path("/dev/stick1"),
+                Slot(hashes, verity["uuid"], verity["label"]), Path("/dev/stick1"), LAYOUT.esp,
             ),
             root["roothash"],
         )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmos_installer.gpt import ESP, ROOT, ROOT_VERITY
-from llmos_installer.layout import LAYOUT, Layout
+from llmos_installer.layout import Layout
 from llmos_installer.world import World
 
 GB = 10**9
@@ -34,8 +34,6 @@ class FakeMachine:
         self.write("proc/cmdline", f"quiet roothash={HASH} llmos.mode=install\n")
         self.write("root/usr/lib/os-release", 'ID=llmos\nIMAGE_ID=llmos\nIMAGE_VERSION="0.2.0"\n')
         self.write("root/etc/passwd", "root:x:0:0::/root:/bin/bash\nllmos:x:1000:1000::/home:/x\n")
-        sizes = "".join(f"{n} = {getattr(SMALL, n)}\n" for n in ("esp", "root", "verity", "data"))
-        self.write(f"root/{LAYOUT}", sizes)
 
     def write(self, path: str, text: str) -> None:
         place = self.folder / path
@@ -107,7 +105,8 @@ class FakeMachine:
         device = f"8:{self._minor}"
         self.write(f"{place}/size", f"{size // 512}\n")
         self.write(f"{place}/ro", "0\n")
-        self.write(f"{place}/dev", f"{device}\n")
+        for folder in (place, f"sys/class/block/{Path(place).name}"):
+            self.write(f"{folder}/dev", f"{device}\n")
         return device
 
 
