@@ -16,6 +16,8 @@ from llmos_image.artifacts import Artifact
 from llmos_image.cache import Cache, key_of, remove_tree
 from llmos_image.errors import HostError, SpecError, UserError
 from llmos_image.keys import Keys
+from llmos_image.nvidia import modules
+from llmos_image.nvidia.versions import Matched
 from llmos_image.progress import Reporter
 from llmos_image.render import packages_of, render
 from llmos_image.run import Log
@@ -73,12 +75,13 @@ def build(
         # Two builds of one image would share mkosi's layer and this folder.
         cache.locked("artifact", key_of({"path": out / name})),
         artifacts.publishing(out, name) as partial,
-        _workspace(cache.root) as work,
+        workspace(cache.root) as work,
     ):
         with report.phase("LLMOS code"):
             tree.write(work / "tree")
             initrd.stage(work / "tree", source / "overlays")
             staged = _stage(spec, ground, source, work, log)
+            driver = _stage_nvidia(spec, ground, source, cache, staged, log)
         with report.phase("Image"):
             place = _workplace(spec, cache, ground.tools, work, partial)
             mkosi.build(
@@ -86,7 +89,10 @@ def build(
                 place,
                 date=source_date(source),
                 keys=Keys(spec.signing.keys) if spec.signing.keys else None,
-                packages=[f"libggml0={ground.llama.ggml_version}"],
+                packages=[
+                    f"libggml0={ground.llama.ggml_version}",
+                    *(driver.packages if driver else ()),
+                ],
                 extra=[
                     f"{ground.runtime.layer}:/usr/lib/llmos",
                     *(f"{extra.source}:{extra.target}" for extra in spec.trees),
@@ -96,7 +102,7 @@ def build(
             )
         with report.phase("Checksums"):
             _write_sbom(partial, spec, ground, place, staged, source)
-            facts = _finish(partial, spec, ground, staged, log)
+            facts = _finish(partial, spec, ground, staged, driver, log)
             if spec.signing.keys:
                 signing.sign(partial, Keys(spec.signing.keys).secret, ground.tools.sandbox)
     return Artifact(out / name, facts)
@@ -111,27 +117,51 @@ def _stage(spec: ImageSpec, ground: Ground, source: Path, work: Path, log: Log) 
     if spec.signing.keys:
         date = source_date(source)
         secureboot.stage_enrolment(staged, Keys(spec.signing.keys), ground.tools, date)
+    payload.stage_certificate(staged, spec.signing.keys)
     install_code(ground.runtime, wheel, staged, work, log)
     payload.normalize_modes(staged)
     return staged
 
 
-def _workplace(
-    spec: ImageSpec, cache: Cache, tools: ToolsTree, work: Path, partial: Path
-) -> mkosi.Workplace:
-    layers = {
+def _stage_nvidia(
+    spec: ImageSpec, ground: Ground, source: Path, cache: Cache, staged: Path, log: Log
+) -> Matched | None:
+    """Add NVIDIA's kernel modules where the spec asks for them; return what they are for."""
+    driver = modules.matched(ground.tools, spec)
+    if driver is not None:
+        made = modules.compiled(cache, ground.tools, spec.debian, driver, log)
+        modules.stage(
+            staged,
+            made,
+            driver,
+            families=source / modules.FAMILIES,
+            keys=spec.signing.keys,
+            log=log,
+        )
+    return driver
+
+
+def layers_of(spec: ImageSpec, cache: Cache, tools: ToolsTree) -> Path:
+    """Where mkosi keeps the installed packages of the image."""
+    parts = {
         "tools": tools.path.parent.name,
         "suite": spec.debian.suite,
         "components": spec.debian.components,
         "packages": packages_of(spec),
     }
-    workspace = work / "mkosi"
-    workspace.mkdir()
+    return cache.scratch("layers", parts)
+
+
+def _workplace(
+    spec: ImageSpec, cache: Cache, tools: ToolsTree, work: Path, partial: Path
+) -> mkosi.Workplace:
+    space = work / "mkosi"
+    space.mkdir()
     return mkosi.Workplace(
         tree=work / "tree",
         output=partial,
-        workspace=workspace,
-        layers=cache.scratch("layers", layers),
+        workspace=space,
+        layers=layers_of(spec, cache, tools),
         packages=cache.scratch("packages", {"suite": spec.debian.suite}),
     )
 
@@ -157,7 +187,12 @@ def _write_sbom(
 
 
 def _finish(
-    partial: Path, spec: ImageSpec, ground: Ground, staged: Path, log: Log
+    partial: Path,
+    spec: ImageSpec,
+    ground: Ground,
+    staged: Path,
+    driver: Matched | None,
+    log: Log,
 ) -> Mapping[str, Any]:
     """Name mkosi's output as ours, write the other formats, describe it all."""
     name = artifacts.name_of(spec)
@@ -184,6 +219,7 @@ def _finish(
         versions={
             "libggml0": ground.llama.ggml_version,
             "llama_wheel": digest_of(ground.llama.path),
+            **({"kernel": driver.release, "nvidia": driver.version} if driver else {}),
         },
     )
 
@@ -208,7 +244,7 @@ def _check_space(*places: Path) -> None:
 
 
 @contextlib.contextmanager
-def _workspace(root: Path) -> Iterator[Path]:
+def workspace(root: Path) -> Iterator[Path]:
     """A folder for one build, and the end of those whose builds died without a word."""
     folder = root / "work"
     try:

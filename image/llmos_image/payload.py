@@ -15,6 +15,9 @@ KEYRING = "usr/lib/systemd/import-pubring.gpg"
 INITRD = "initrd"
 """The overlay that goes into the initrd."""
 
+CERTIFICATE = "usr/lib/verity.d/llmos.crt"
+"""Whose signatures the hash trees of extensions have."""
+
 
 def stage(payload: Path, overlays: Sequence[Path], models: Sequence[ModelFile]) -> None:
     """Fill the folder ``payload`` with every overlay and model, modes as the target wants them.
@@ -56,6 +59,14 @@ def stage_keyring(payload: Path, keys: Path | None) -> None:
     keyring.parent.mkdir(parents=True, exist_ok=True)
     keyring.write_bytes(Keys(keys).keyring.read_bytes() if keys else b"")
     keyring.chmod(0o644)
+
+
+def stage_certificate(payload: Path, keys: Path | None) -> None:
+    """Let the machine trust extensions that are signed by the folder ``keys`` (verity.d(5))."""
+    if keys:
+        target = payload / CERTIFICATE
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Keys(keys).secure_boot_certificate("db"), target)
 
 
 def size_of(tree: Path) -> int:

@@ -129,7 +129,7 @@ def render(spec: ImageSpec) -> RenderedTree:
 def packages_of(spec: ImageSpec) -> tuple[str, ...]:
     """All packages that are asked for by name, sorted."""
     extra = () if spec.system.locale in {"C.UTF-8", "C", "POSIX"} else ("locales",)
-    graphics = gpu.packages(vulkan=spec.vulkan, components=spec.debian.components)
+    graphics = gpu.packages(spec.gpu, vulkan=spec.vulkan, components=spec.debian.components)
     kernel = spec.image.kernel.package
     return tuple(sorted({*BASE_PACKAGES, kernel, *graphics, *extra, *spec.debian.packages}))
 

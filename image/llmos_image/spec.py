@@ -234,6 +234,7 @@ class ImageSpec(Model):
             *self._model_faults(),
             *self._update_faults(),
             *self._label_faults(),
+            *self.gpu.faults(self.debian.components),
         ]
         if faults:
             raise ValueError("\n".join(faults))

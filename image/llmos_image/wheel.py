@@ -17,7 +17,8 @@ from typing import Any
 
 from llmos_image.cache import Cache
 from llmos_image.errors import BuildFailed
-from llmos_image.run import Log, output, run
+from llmos_image.question import Source, ask
+from llmos_image.run import Log, run
 from llmos_image.spec import Debian
 from llmos_image.tools import ToolsTree, bootstrap
 
@@ -144,25 +145,14 @@ def _ggml_version(cache: Cache, tools: ToolsTree, debian: Debian, log: Log) -> s
 
 
 def _ask_archive(tools: ToolsTree, debian: Debian) -> str:
-    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    script = (
-        'set -e; mkdir -p /tmp/apt/lists/partial; echo "$SOURCE" > /tmp/apt/sources.list;'
-        "o='-o Dir::State::Lists=/tmp/apt/lists -o Dir::Cache=/tmp/apt "
-        "-o Dir::Etc::SourceList=/tmp/apt/sources.list -o Dir::Etc::SourceParts=/dev/null "
-        "-o APT::Sandbox::User=root -o APT::Update::Error-Mode=any';"
-        "apt-get $o -q update >&2; apt-cache $o madison libggml0"
-    )
-    source = f"deb [signed-by={keyring}] {debian.mirror} {debian.suite}-backports main"
-    answer = output(
-        tools.sandbox.argv(["sh", "-c", script], env={"SOURCE": source}, become_root=True)
-    )
-    versions = [line.split("|")[1].strip() for line in answer.splitlines() if "|" in line]
-    if not versions:
+    backports = Source(str(debian.mirror), (f"{debian.suite}-backports",), ("main",))
+    found = ask(tools, [backports], ["libggml0"])
+    if "libggml0" not in found:
         raise BuildFailed(
             f"{debian.mirror}: {debian.suite}-backports has no libggml0",
             hint="Name a full Debian mirror in the spec: debian.mirror.",
         )
-    return versions[0]
+    return found["libggml0"].version
 
 
 def digest_of(path: Path) -> str:

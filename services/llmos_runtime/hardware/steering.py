@@ -68,6 +68,9 @@ def drop_in(choice: Choice, group_of: Callable[[str], int | None]) -> str | None
         lines.append(f"SupplementaryGroups={' '.join(map(str, groups))}")
     if _makes_code(choice):
         lines.append("MemoryDenyWriteExecute=no")
+    if choice.software:
+        # Its compiler takes minutes of a slow machine for the first answer, in one step.
+        lines.append("WatchdogSec=30min")
     lines += ["CacheDirectory=llmos-engine", "CacheDirectoryMode=0700"]
     # With "+": it writes for root, and the engine's sandbox is not for it.
     lines.append("ExecStopPost=+-/usr/lib/llmos/bin/llmos-hardware ended")

@@ -212,8 +212,9 @@ def test_software_vulkan_needs_no_device_file(tmp_path: Path) -> None:
     assert world.env()["VK_LOADER_DRIVERS_SELECT"] == "*lvp_*"
     assert world.env()["GGML_VK_VISIBLE_DEVICES"] == "0"
     assert "PrivateDevices=no" not in world.drop_in()
-    # LLVM compiles the shaders in the engine's own process.
+    # LLVM compiles the shaders in the engine's own process, and takes its time.
     assert "MemoryDenyWriteExecute=no" in world.drop_in()
+    assert "WatchdogSec=30min" in world.drop_in()
 
 
 def test_a_wish_comes_from_the_command_line_or_a_credential(tmp_path: Path) -> None:
