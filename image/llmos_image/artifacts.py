@@ -18,6 +18,7 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +98,24 @@ def describe(
         "sizes": dict(sizes),
         "packages": list(packages),
     }
-    manifest = folder / "image.json"
-    manifest.write_text(json.dumps(facts, indent=1) + "\n")
-    sums = [f"{file['sha256']}  {file['name']}" for file in [*files, _file_facts(manifest)]]
-    (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    _write_facts(folder, facts)
     return facts
+
+
+def add(folder: Path, made: Path) -> Path:
+    """Move the file ``made`` into the build ``folder``, and name it in its manifest and sums.
+
+    A signature of the sums is taken away: it is of the old ones.
+    """
+    artifact = read(folder)
+    target = folder / made.name
+    facts = dict(artifact.facts)
+    others = [dict(file) for file in facts["files"] if file["name"] != made.name]
+    facts["files"] = sorted([*others, _file_facts(made)], key=lambda file: str(file["name"]))
+    (folder / "SHA256SUMS.gpg").unlink(missing_ok=True)
+    shutil.move(made, target)
+    _write_facts(folder, facts)
+    return target
 
 
 def read(folder: Path) -> Artifact:
@@ -134,6 +148,17 @@ def newest_in(out: Path) -> Artifact:
     if not images:
         raise UserError(f"{out}: no image there", hint="Build one: ./build.sh")
     return images[0]
+
+
+def _write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    manifest = folder / "image.json"
+    partial = folder / ".image.json"
+    partial.write_text(json.dumps(facts, indent=1) + "\n")
+    partial.replace(manifest)
+    files = [*facts["files"], _file_facts(manifest)]
+    sums = folder / ".SHA256SUMS"
+    sums.write_text("".join(f"{file['sha256']}  {file['name']}\n" for file in files))
+    sums.replace(folder / "SHA256SUMS")
 
 
 def _file_facts(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from llmos_image.artifacts import Artifact
 from llmos_image.build import PHASES, build
 from llmos_image.cache import Cache, default_root
 from llmos_image.errors import ImageError, Interrupted, SpecError, UserError
+from llmos_image.extension.command import extension_command
 from llmos_image.flash.command import flash_command
 from llmos_image.places import SOURCE, SPECS, spec_path
 from llmos_image.progress import reporter
@@ -34,6 +35,8 @@ from llmos_image.spec import ImageSpec, load, missing_files
 KINDS = (
     "tools",
     "wheel-tree",
+    "kernel-tree",
+    "nvidia-modules",
     "wheel",
     "runtime",
     "layers",
@@ -227,6 +230,7 @@ def clean(kinds: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{_mb(freed)} freed in {default_root()}")
 
 
+cli.add_command(extension_command)
 cli.add_command(vm_command.vm)
 cli.add_command(local.try_command)
 cli.add_command(diff_command.diff_command)
