@@ -49,7 +49,7 @@ def extension_command(name: str, spec: str, out: Path, as_json: bool) -> None:
         wanted,
         loaded,
         artifact,
-        date=int(source_date(SOURCE).timestamp()),
+        date=source_date(SOURCE),
         cache=cache,
         report=report,
         log=log,

@@ -1,5 +1,6 @@
 """The recipe of an extension: from a name and a built image to a file beside that image."""
 
+import datetime
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,14 +56,14 @@ def build(
     spec: ImageSpec,
     artifact: Artifact,
     *,
-    date: int,
+    date: datetime.datetime,
     cache: Cache,
     report: Reporter,
     log: Log,
 ) -> Path:
     """Build ``extension`` for ``artifact``, the image of ``spec``; return the new file in it.
 
-    ``date`` is the time in the file system, seconds since 1970.
+    ``date`` is the time of everything in it.
 
     Raises:
         UserError: the spec is not the one that the image was built of.
@@ -82,7 +83,7 @@ def build(
     with workspace(cache.root) as folder:
         work = Work(extension, spec, base, tools, folder, log)
         with report.phase("Packages"):
-            tree = _installed(work, packages, cache)
+            tree = _installed(work, packages, cache, date)
         with report.phase("Extension"):
             target = _image(work, tree, date)
             return _beside(work, target)
@@ -104,7 +105,9 @@ def _found(
     return [found[name] for name in extension.packages]
 
 
-def _installed(work: Work, packages: Sequence[Package], cache: Cache) -> Path:
+def _installed(
+    work: Work, packages: Sequence[Package], cache: Cache, date: datetime.datetime
+) -> Path:
     """Install the packages over the base, and keep what an extension may carry."""
     config, output, space = (work.folder / name for name in ("tree", "output", "mkosi"))
     for path in (output, space):
@@ -130,7 +133,7 @@ def _installed(work: Work, packages: Sequence[Package], cache: Cache) -> Path:
         packages=cache.scratch("packages", {"suite": work.spec.debian.suite}),
     )
     place.layers.mkdir()
-    mkosi.build(work.tools, place, packages=[], extra=[], log=work.log)
+    mkosi.build(work.tools, place, date=date, keys=None, packages=[], extra=[], log=work.log)
     tree = output / "extension"
     status = tree / "var/lib/dpkg/status"
     after = installed(status.read_text("utf-8")) if status.is_file() else work.base.packages
@@ -145,7 +148,7 @@ def _installed(work: Work, packages: Sequence[Package], cache: Cache) -> Path:
     return tree
 
 
-def _image(work: Work, tree: Path, date: int) -> Path:
+def _image(work: Work, tree: Path, date: datetime.datetime) -> Path:
     """Make the disk image: erofs with its hash tree, and a signature where there are keys."""
     keys = Keys(work.spec.signing.keys) if work.spec.signing.keys else None
     definitions = work.folder / "definitions"
@@ -162,7 +165,7 @@ def _image(work: Work, tree: Path, date: int) -> Path:
         secrets += [keys.secure_boot_certificate("db").absolute()]
         argv += [f"--private-key={secrets[0]}", f"--certificate={secrets[1]}"]
     sandbox = work.tools.sandbox
-    env = {"SOURCE_DATE_EPOCH": str(date), "TMPDIR": str(work.folder)}
+    env = {"SOURCE_DATE_EPOCH": str(int(date.timestamp())), "TMPDIR": str(work.folder)}
     binds = [work.folder]
     run(
         sandbox.argv([*argv, target], binds=binds, ro_binds=secrets, env=env, become_root=True),

@@ -2,10 +2,11 @@
 
 import fnmatch
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from llmos_image.archive import Archive
 from llmos_image.errors import BuildFailed, SpecError
 from llmos_image.gpu import NvidiaModules
 from llmos_image.nvidia.aliases import modprobe_conf
@@ -14,7 +15,7 @@ from llmos_image.nvidia.source import CHANGES, adapt
 from llmos_image.nvidia.versions import Matched, match, names
 from llmos_image.places import SOURCE
 from llmos_image.question import Package, parse
-from llmos_image.render import packages_of
+from llmos_image.render import packages_of, render
 from llmos_image.spec import parse as parse_spec
 from llmos_runtime.hardware.available import NvidiaModule
 from llmos_runtime.hardware.nvidia import may_drive
@@ -177,15 +178,20 @@ def test_each_card_has_one_module_and_it_is_the_one_that_the_target_expects(
     flavour: NvidiaModules, version: str
 ) -> None:
     conf = modprobe_conf(SOURCE / FAMILIES, flavour, version)
-    aliases = re.findall(r"(?m)^alias (\S+) (\S+)$", conf)
-    patterns = [(re.compile(fnmatch.translate(pattern)), module) for pattern, module in aliases]
+    patterns = {
+        name: re.compile(
+            "|".join(fnmatch.translate(p) for p in re.findall(rf"(\S+) {name}\n", conf))
+        )
+        for name in ("nvidia", "nouveau")
+    }
     module = NvidiaModule(flavour.module, version)
-    for device in range(0, 0x10000, 7):
+    for device in range(0, 0x10000, 13):
         card = f"pci:v000010DEd{device:08X}sv00001043sd0000889Abc03sc00i00"
-        got = [module for pattern, module in patterns if pattern.match(card)]
+        got = [name for name, pattern in patterns.items() if pattern.match(card)]
         family = default_table().family_of_id(0x10DE, device)
         assert got == ["nvidia" if may_drive(family, module) else "nouveau"], hex(device)
-    assert not [p for p, _ in patterns if p.match("pci:v000010DEd000022BAsv0sd0bc04sc03i00")]
+    sound = "pci:v000010DEd000022BAsv00001043sd0000889Abc04sc03i00"
+    assert not [name for name, pattern in patterns.items() if pattern.match(sound)]
 
 
 def test_the_spec_asks_for_the_archives_parts_that_the_modules_need() -> None:
@@ -198,6 +204,10 @@ def test_the_spec_asks_for_the_archives_parts_that_the_modules_need() -> None:
     spec = parse_spec(text + more, path=Path("x.toml"))
     assert {"firmware-nvidia-gsp", "nvidia-modprobe"} <= set(packages_of(spec))
     assert "nvidia-kernel-dkms" not in packages_of(spec)
+    tree = render(spec.with_archive(Archive("http://mirror.example/debian", None)))
+    assert "depmod --all" in tree.files[PurePosixPath("mkosi.postinst.chroot")].text
+    rules = tree.files[PurePosixPath("mkosi.extra/usr/lib/udev/rules.d/60-llmos-nvidia.rules")]
+    assert rules.text.rstrip().endswith('-u -c 255 -c 0 -c 1 -c 2 -c 3 -c 4 -c 5 -c 6 -c 7"')
 
 
 def test_matched_is_what_the_cache_is_keyed_by() -> None:
