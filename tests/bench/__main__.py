@@ -8,32 +8,37 @@ import click
 from rich.console import Console
 
 from llmos_image.errors import ImageError
-from tests.bench import boot, build, size
+from tests.bench import boot, build, power, size
 from tests.bench.image import OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.bench.result import Result
 
-NAMES = ("size", "boot", "build")
+NAMES = ("size", "boot", "build", "power")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 @click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Boots of each.")
-def main(names: tuple[str, ...], as_json: bool, runs: int) -> None:
-    """Measure NAMES (all without any): size, boot, build.
+@click.option("--cuts", default=50, show_default=True, type=click.IntRange(1), help="Power cuts.")
+def main(names: tuple[str, ...], as_json: bool, runs: int, cuts: int) -> None:
+    """Measure NAMES (all without any): size, boot, build, power.
 
     \b
     Examples:
       ./build.sh bench                  all of them
       ./build.sh bench boot --runs 1    one boot of each image
       ./build.sh bench size --json
+      ./build.sh bench power --cuts 10
     """
-    measures = {
+    measures: dict[str, Callable[[], Result]] = {
         "size": size.measure,
         "boot": lambda: boot.measure(runs),
         "build": build.measure,
+        "power": lambda: power.measure(cuts),
     }
     results: list[Result] = []
     try:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One number; ``unit`` is ``s``, ``MB`` (10^6 bytes) or ``x`` (a ratio)."""
+    """One number; ``unit`` is ``s``, ``MB`` (10^6 bytes), ``x`` (a ratio) or nothing (a count)."""
 
     name: str
     value: float
@@ -52,7 +52,7 @@ class Result:
         table.add_column("value", justify="right")
         table.add_column("unit")
         for figure in self.figures:
-            digits = 2 if figure.unit == "x" else 1
+            digits = {"x": 2, "": 0}.get(figure.unit, 1)
             table.add_row(figure.name, f"{figure.value:,.{digits}f}", figure.unit)
         console.print(table)
         facts = {**host(), **self.conditions}

@@ -117,6 +117,10 @@ class GuestShell:
         self.begin_reboot()
         self.wait_until_ready(seconds)
 
+    def forget(self) -> None:
+        """Take the guest for one that starts anew: its power was cut."""
+        self._ready = False
+
     def begin_reboot(self) -> None:
         """Reboot the guest; whoever asks for the next command waits for it."""
         self.wait_until_ready()
