@@ -17,7 +17,7 @@ from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
 from llmos_installer.keys import hash_password
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 PROMPT = re.compile(r"llmos ~ >")
 PASSPHRASE = "correct horse"  # noqa: S105
