@@ -185,7 +185,7 @@ def _repack(update: Update, target: Path) -> None:
         with (
             raw.open("rb") as source,
             target.open("wb") as file,
-            gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
+            gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
         ):
             shutil.copyfileobj(source, packed, _BLOCK)
     finally:
