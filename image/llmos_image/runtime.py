@@ -24,6 +24,8 @@ SITE = "lib/python3.13/site-packages"
 # The sources' times change when an image is made: only a hash-based cache stays valid.
 _COMPILE = f"{_PYTHON} -m compileall -q --invalidation-mode unchecked-hash"
 _RECORD = "wheels.json"
+# Counts when the same wheels would be installed in another way.
+_RECIPE = 2
 # Part of our wheel for the host; on the target they have neither use nor dependencies.
 _HOST_ONLY = ("lib/python*/site-packages/llmos_image", "bin/llmos-image")
 
@@ -94,13 +96,22 @@ def install_code(runtime: Runtime, wheel: Path, payload: Path, work: Path, log: 
         f"python3 -m pip --python {_PYTHON} install --quiet --no-deps --no-index --no-compile "
         f"--disable-pip-version-check --no-cache-dir --root-user-action=ignore '{wheel}' && "
         f"rm -rf {' '.join(f'{VENV}/{path}' for path in _HOST_ONLY)} && "
-        f"cd {VENV}/{SITE} && {_COMPILE} llmos_*"
+        f"cd {VENV}/{SITE} && {_forget_origin('llmos-')} && {_COMPILE} llmos_*"
     )
     argv = runtime.tools.sandbox_for(runtime.tree).argv(["sh", "-c", script], ro_binds=[wheel])
     argv = _with_venv(argv, lower=[runtime.layer], upper=upper, work=overlay_work)
     run(argv, log=log)
     remove_tree(overlay_work)
     _drop_whiteouts(upper)
+
+
+def _forget_origin(name: str = "") -> str:
+    """A command that removes what pip notes of a wheel's path on the machine that builds.
+
+    With it the same image, built elsewhere, would differ.
+    """
+    info = f"{name}*.dist-info"
+    return f"rm -f {info}/direct_url.json && sed -i '/direct_url.json,/d' {info}/RECORD"
 
 
 def _install(layer: Path, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> None:
@@ -133,6 +144,7 @@ def _install(layer: Path, tools: ToolsTree, wheel: LlamaWheel, log: Log) -> None
         f"{pip} --require-hashes --find-links '{wheels}' --requirement '{others}' && "
         f"{pip} '{wheel.path}' && "
         f"cd {VENV} && rm -rf include {SITE}/include {SITE}/*/*.a {SITE}/lib/cmake && "
+        f"(cd {SITE} && {_forget_origin()}) && "
         f"{_COMPILE} {SITE}"
     )
     argv = tools.sandbox_for(wheel.tree).argv(

@@ -28,8 +28,8 @@ def measure() -> Result:
     with tempfile.TemporaryDirectory(dir=place, prefix="work-") as name:
         work = Path(name)
         checkout, cache = work / "checkout", work / "cache"
-        _copy_checkout(checkout)
-        _copy_cache(default_root(), cache)
+        copy_checkout(checkout)
+        copy_cache(default_root(), cache)
         clean = build("vm", checkout=checkout, out=work / "out", cache=cache)
         with (checkout / _TOUCHED).open("a", encoding="utf-8") as file:
             file.write("# A change that costs a rebuild.\n")
@@ -48,7 +48,8 @@ def _phases(built: Built) -> list[Figure]:
     return [Figure(f"  {name}", seconds, "s") for name, seconds in built.phases.items()]
 
 
-def _copy_checkout(target: Path) -> None:
+def copy_checkout(target: Path) -> None:
+    """Copy this checkout, what git does not know yet included."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -62,7 +63,8 @@ def _copy_checkout(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
-def _copy_cache(source: Path, target: Path) -> None:
+def copy_cache(source: Path, target: Path) -> None:
+    """Copy a cache without the layers that a clean build makes; large files are shared."""
     target.mkdir()
     for kind in sorted(source.iterdir()):
         if kind.is_dir() and kind.name not in _MADE_ANEW:
