@@ -95,6 +95,11 @@ class TestFirstBoot:
         answer = vm.guest.wait_until_succeeds(health(), seconds=300)
         assert answer.startswith("200 ")
 
+    def test_what_it_computes_with_is_chosen_and_explained(self, vm: Machine) -> None:
+        said = vm.guest.succeed("llmosctl hardware", seconds=60)
+        assert "The model computes with the CPU" in said
+        vm.guest.fail("test -e /run/systemd/system/llmos-engine.service.d")
+
     def test_our_units_report_no_error(self, vm: Machine) -> None:
         units = "-u llmos-engine.service -u llmos-engine.socket -u 'getty@*' -u 'serial-getty@*'"
         assert vm.guest.succeed(f"journalctl -b -q -p err --no-pager {units}") == ""
