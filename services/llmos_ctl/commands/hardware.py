@@ -1,5 +1,6 @@
 """``llmosctl hardware``: what the machine computes with, and why."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 import msgspec
 
 from llmos_api.hardware import HARDWARE, Card, Hardware, read_hardware
-from llmos_ctl.errors import CtlError
+from llmos_runtime.hardware.service import HardwareService
 
 
 @click.command()
@@ -27,12 +28,7 @@ def hardware(as_json: bool, file: Path) -> None:
       llmosctl hardware
       llmosctl hardware --json
     """
-    found = read_hardware(file)
-    if found is None:
-        raise CtlError(
-            f"{file}: the machine has not looked at its hardware yet",
-            hint="Look with: systemctl status llmos-hardware",
-        )
+    found = read_hardware(file) or _look()
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
@@ -58,6 +54,11 @@ def lines(found: Hardware) -> Iterator[str]:
     yield click.style("Processor and memory", bold=True)
     yield f"  {found.processor.name}, {found.processor.threads} threads, {_size(found.memory)}"
     yield f"  {' '.join(found.processor.features) or 'no vector instructions that are used'}"
+
+
+def _look() -> Hardware:
+    """An image that has nothing but the CPU's back end makes no choice at its start."""
+    return HardwareService(Path("/"), os.uname().release, lambda: None).look()
 
 
 def _card(card: Card) -> Iterator[str]:

@@ -1,9 +1,7 @@
 """The command ``llmos-hardware``: run by its service, and by the engine's when it has ended."""
 
 import os
-import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +21,7 @@ EXIT_FAILED: Final = 1
     show_default=True,
     help="Look at the machine below this folder.",
 )
-@click.version_option(version("llmos"), prog_name="llmos-hardware")
+@click.version_option(package_name="llmos", prog_name="llmos-hardware")
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
     """Choose what the engine computes with; systemd runs it.
@@ -71,6 +69,8 @@ def _say(hardware: Hardware) -> None:
 
 
 def _reload() -> None:
+    import subprocess  # noqa: PLC0415 - only where a card was chosen
+
     # A drop-in counts from the next reload on; a failure shows in the journal, and the engine
     # then starts as before.
     subprocess.run(["systemctl", "daemon-reload"], check=False)

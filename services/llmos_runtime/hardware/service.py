@@ -42,27 +42,14 @@ class HardwareService:
 
     def choose(self) -> Hardware:
         """Look at the machine, wait for its drivers, and make the choice known."""
-        found = available(self.root, self.release)
-        cards = self._settled(found)
-        # Drivers make files that were not there before: /dev/kfd, for one.
-        found = available(self.root, self.release)
-        choice = choose(
-            cards,
-            found,
-            self.table,
-            failures=read_failures(self._run / "hardware/failures.json"),
-            wanted=wanted_stack(self.root),
-        )
-        said = report(
-            choice,
-            cards,
-            self.table,
-            names=Names(self.root),
-            processor=processor_of(self.root),
-            memory=memory_of(self.root),
-        )
+        self._wait_for_drivers()
+        choice, said = self._looked()
         self._publish(choice, said)
         return said
+
+    def look(self) -> Hardware:
+        """Only say what the choice would be, as things are now."""
+        return self._looked()[1]
 
     def engine_ended(self, result: str) -> Hardware | None:
         """Step down when the engine died in a stack; ``result`` is systemd's $SERVICE_RESULT.
@@ -79,15 +66,32 @@ class HardwareService:
     def _run(self) -> Path:
         return self.root / "run/llmos"
 
-    def _settled(self, found: Available) -> tuple[PciCard, ...]:
-        """The cards, once the drivers that may still come have come, or have had their time."""
+    def _looked(self) -> tuple[Choice, Hardware]:
+        cards = cards_of(self.root)
+        choice = choose(
+            cards,
+            available(self.root, self.release),
+            self.table,
+            failures=read_failures(self._run / "hardware/failures.json"),
+            wanted=wanted_stack(self.root),
+        )
+        said = report(
+            choice,
+            cards,
+            self.table,
+            names=Names(self.root),
+            processor=processor_of(self.root),
+            memory=memory_of(self.root),
+        )
+        return choice, said
+
+    def _wait_for_drivers(self) -> None:
+        """Return when the drivers that may still come have come, or have had their time."""
+        found = available(self.root, self.release)
         deadline = self.clock() + PATIENCE
-        while True:
-            cards = cards_of(self.root)
-            if not any(self._may_come(card, found) for card in cards):
-                return cards
+        while any(self._may_come(card, found) for card in cards_of(self.root)):
             if self.clock() >= deadline:
-                return cards
+                return
             self.sleep(LOOK_AGAIN)
 
     def _may_come(self, card: PciCard, found: Available) -> bool:

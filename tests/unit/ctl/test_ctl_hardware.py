@@ -7,7 +7,6 @@ import msgspec
 from click.testing import CliRunner
 
 from llmos_api.hardware import Card, Hardware, Outcome, Processor, Stack, Step
-from llmos_ctl.errors import CtlError
 from llmos_ctl.main import cli
 
 FOUND = Hardware(
@@ -67,7 +66,7 @@ def test_a_program_gets_all_of_it(tmp_path: Path) -> None:
     assert msgspec.convert(json.loads(run(path, "--json")), Hardware) == FOUND
 
 
-def test_before_the_service_has_run_there_is_nothing_to_show(tmp_path: Path) -> None:
-    answer = CliRunner().invoke(cli, ["hardware", "--file", str(tmp_path / "none")])
-    assert isinstance(answer.exception, CtlError)
-    assert answer.exception.exit_code == 1
+def test_where_no_choice_was_made_it_looks_itself(tmp_path: Path) -> None:
+    found = msgspec.convert(json.loads(run(tmp_path / "none", "--json")), Hardware)
+    assert found.steps
+    assert found.processor.threads > 0
