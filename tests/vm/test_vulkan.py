@@ -25,7 +25,7 @@ from llmos_image.vm.machine import Machine
 from .conftest import booted
 from .test_first_boot import PROMPT, health
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 _BUILD = "from llmos_image.cli import main; main()"
 WISH = Credential("llmos.stack", b"vulkan")
