@@ -1,7 +1,6 @@
 """From the stick to a second disk, with nobody there; then from that disk alone.
 
-Two boots: the data is encrypted by a passphrase and a first user has a password, so that the
-second one is the way of a careful person.
+Three boots: the installation, the machine with its TPM, and the disk in a machine without one.
 """
 
 import re
@@ -15,14 +14,15 @@ from llmos_image.vm.credentials import Credential
 from llmos_image.vm.disk import make_empty
 from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
-from llmos_installer.keys import hash_password
+from llmos_installer.keys import hash_password, new_recovery_key
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 PROMPT = re.compile(r"llmos ~ >")
-PASSPHRASE = "correct horse"  # noqa: S105
+KEY = new_recovery_key()
 PASSWORD = "battery staple"  # noqa: S105
-HARDWARE = Hardware(network=Network.NONE)
+WITH_TPM = Hardware(network=Network.NONE, tpm=True)
+WITHOUT_TPM = Hardware(network=Network.NONE)
 
 
 def answers(serial: str) -> Credential:
@@ -31,7 +31,7 @@ def answers(serial: str) -> Credential:
     erase = "{serial}"
     after = "poweroff"
     target = {{match = "serial", value = "{serial}"}}
-    encryption = {{kind = "passphrase", key = "{PASSPHRASE}"}}
+    encryption = {{kind = "tpm2", key = "{KEY}"}}
     system = {{hostname = "engine", timezone = "Europe/Berlin"}}
     user = {{name = "ada", full_name = "Ada", password_hash = "{hash_password(PASSWORD)}"}}
     """
@@ -39,8 +39,18 @@ def answers(serial: str) -> Credential:
 
 
 @pytest.fixture(scope="module")
+def tpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the machine's TPM remembers."""
+    return tmp_path_factory.mktemp("tpm")
+
+
+@pytest.fixture(scope="module")
 def disk(
-    vm_image: Path, toolbox: Sandbox, results: Path, tmp_path_factory: pytest.TempPathFactory
+    vm_image: Path,
+    toolbox: Sandbox,
+    results: Path,
+    tpm: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A disk to which the image has been installed."""
     empty = make_empty(tmp_path_factory.mktemp("disk") / "disk.qcow2", "16G", toolbox)
@@ -48,10 +58,11 @@ def disk(
         vm_image,
         toolbox=toolbox,
         results=results / "install",
-        hardware=HARDWARE,
+        hardware=WITH_TPM,
         credentials=[answers("disk-1")],
         further_disks=[empty],
         kernel_words=["llmos.mode=install"],
+        tpm_state=tpm,
     )
     with machine as vm:
         vm.serial.wait_for_text("Everything on vdb", seconds=600)
@@ -61,13 +72,14 @@ def disk(
 
 
 @pytest.fixture(scope="class")
-def vm(disk: Path, toolbox: Sandbox, results: Path) -> Iterator[Machine]:
-    """A machine with that disk and nothing else."""
-    machine = Machine(disk, toolbox=toolbox, results=results / "installed", hardware=HARDWARE)
+def vm(disk: Path, toolbox: Sandbox, results: Path, tpm: Path) -> Iterator[Machine]:
+    """The machine with that disk and nothing else."""
+    machine = Machine(
+        disk, toolbox=toolbox, results=results / "installed", hardware=WITH_TPM, tpm_state=tpm
+    )
     with machine as running:
-        running.serial.wait_for_text("Passphrase for the data", seconds=600)
-        running.serial.type_line(PASSPHRASE)
-        running.serial.wait_for_text(re.compile(r"engine login:"), seconds=600)
+        # Nobody was asked for a key.
+        running.serial.wait_for_text("engine login:", seconds=900)
         yield running
 
 
@@ -95,6 +107,8 @@ class TestTheInstalledMachine:
     def test_the_data_is_encrypted_and_in_use(self, vm: Machine) -> None:
         assert "crypt" in vm.guest.succeed("lsblk -nro TYPE /dev/vda")
         assert "llmos-data" in vm.guest.succeed("findmnt -no SOURCE /var")
+        slots = vm.guest.succeed("systemd-cryptenroll /dev/vda6")
+        assert re.findall(r"(?m)^ *\d+ (\w+)", slots) == ["password", "tpm2"]
 
     def test_it_is_what_was_asked_for(self, vm: Machine) -> None:
         assert vm.guest.succeed("hostname").strip() == "engine"
@@ -104,3 +118,16 @@ class TestTheInstalledMachine:
     def test_it_powers_off(self, vm: Machine) -> None:
         vm.qmp.execute("system_powerdown")
         vm.wait_for_shutdown(seconds=180)
+
+
+def test_without_its_tpm_the_data_opens_by_the_recovery_key(
+    disk: Path, toolbox: Sandbox, results: Path
+) -> None:
+    machine = Machine(disk, toolbox=toolbox, results=results / "moved", hardware=WITHOUT_TPM)
+    with machine as vm:
+        vm.serial.wait_for_text("The TPM of this machine did not open its data", seconds=900)
+        vm.serial.type_line("not the key")
+        vm.serial.wait_for_text("That does not open it, 2 more", seconds=120)
+        # As a person types it: the dashes do not count.
+        vm.serial.type_line(KEY.replace("-", ""))
+        vm.serial.wait_for_text("engine login:", seconds=600)

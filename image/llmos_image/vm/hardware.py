@@ -53,7 +53,7 @@ class Hardware:
     """The machine a person would have bought. ``memory`` is as QEMU spells it: ``2G``.
 
     With ``secure_boot`` its firmware knows Secure Boot and has no keys yet; with ``tpm`` it has
-    a TPM 2.0, which forgets all when the machine ends.
+    a TPM 2.0, which forgets all when the machine ends unless it is given a place for its memory.
     """
 
     memory: str = "2G"

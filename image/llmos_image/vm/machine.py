@@ -61,8 +61,9 @@ class Machine:
 
     ``artifact`` may be none: the firmware then starts with no disk. ``results`` gets the serial
     log, QEMU's own log and the screenshots. ``further_disks`` are written to, and stay;
-    ``kernel_words`` are added to the kernel's command line. ``seconds`` bounds the machine's
-    whole life; every wait has a bound of its own besides.
+    ``kernel_words`` are added to the kernel's command line; ``tpm_state`` is a folder in which
+    a TPM's memory outlives the machine. ``seconds`` bounds the machine's whole life; every wait
+    has a bound of its own besides.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Machine:
         disk_size: str = ROOMY,
         further_disks: Sequence[Path] = (),
         kernel_words: Sequence[str] = (),
+        tpm_state: Path | None = None,
         seconds: float = _WHOLE_LIFE_SECONDS,
     ) -> None:
         self.artifact = artifact
@@ -87,6 +89,7 @@ class Machine:
         self._disk_size = disk_size
         self._further_disks = [disk.resolve() for disk in further_disks]
         self._kernel_words = kernel_words
+        self._tpm_state = tpm_state
         self._seconds = seconds
         self._font: ConsoleFont | None = None
 
@@ -121,7 +124,7 @@ class Machine:
         tpm: list[str] = []
         if self.hardware.tpm:
             log = self.results / "swtpm.log"
-            tpm = stack.enter_context(software_tpm(self._toolbox, folder, log))
+            tpm = stack.enter_context(software_tpm(self._toolbox, folder, log, self._tpm_state))
         argv = self._argv(folder, {name: end.fileno() for name, end in theirs.items()}, tpm)
         descriptors = [end.fileno() for end in theirs.values()]
         self._process = QemuProcess(argv, descriptors, self.results / "qemu.log")

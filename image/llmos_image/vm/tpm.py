@@ -14,18 +14,22 @@ _START_SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def software_tpm(toolbox: Toolbox, folder: Path, log: Path) -> Iterator[list[str]]:
-    """QEMU's options for a TPM that lives as long as the block; its state is in ``folder``.
+def software_tpm(
+    toolbox: Toolbox, folder: Path, log: Path, state: Path | None = None
+) -> Iterator[list[str]]:
+    """QEMU's options for a TPM that lives as long as the block.
+
+    What it remembers is in ``state``, which may be kept for its next life, else in ``folder``.
 
     Raises:
         MachineError: swtpm did not start.
     """
-    state = folder / "tpm"
-    state.mkdir()
+    state = state or folder / "tpm"
+    state.mkdir(exist_ok=True)
     control = folder / "tpm.sock"
     command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}"]
     command += ["--ctrl", f"type=unixio,path={control}"]
-    process = QemuProcess(toolbox.argv(never_outlives_us(command), binds=[folder]), (), log)
+    process = QemuProcess(toolbox.argv(never_outlives_us(command), binds=[folder, state]), (), log)
     try:
         deadline = time.monotonic() + _START_SECONDS
         while not control.exists():
