@@ -104,7 +104,9 @@ class Installer:
             key.write_text(plan.choices.key, encoding="utf-8")
             command.append(f"--key-file={key}")
         if plan.choices.encryption is Encryption.TPM2:
-            command += ["--tpm2-device=auto", f"--tpm2-pcrs={PCRS}"]
+            # Without systemd-pcrlock's policy, which it takes when one is there: that is a file
+            # of the system that seals, and the initrd that unseals has none.
+            command += ["--tpm2-device=auto", f"--tpm2-pcrs={PCRS}", "--tpm2-pcrlock="]
         return command
 
     def _check_tpm(self, plan: InstallPlan) -> None:
