@@ -55,6 +55,8 @@ class Session:
         self.history = history
         self.settings = settings
         self.notes = notes
+        self.is_warm = False
+        """Whether all that the first line needs is loaded."""
         """What the person should know at the start."""
         self._notices = notices
 
@@ -100,6 +102,7 @@ class Session:
         await asyncio.to_thread(self.judge, "true")
         await self.runner.prime()
         await self.link.warm_up()
+        self.is_warm = True
 
     def route(self, line: str) -> Route:
         """Decide what a line is, as things stand."""

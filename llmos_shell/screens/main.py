@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
@@ -58,7 +59,6 @@ class MainScreen(Screen[None]):
         self._turn: Turn | None = None
         self._work: Worker[None] | None = None
         self._look_again = asyncio.Event()
-        self._leaving = asyncio.Event()
 
     # What there is to see
 
@@ -100,14 +100,16 @@ class MainScreen(Screen[None]):
     async def _accompany(self) -> None:
         """Load what will be needed, then keep an eye on the engine."""
         await self.session.warm_up()
-        if not self._leaving.is_set():
+        # A session that is left is taken down piece by piece, and this may still run.
+        with contextlib.suppress(NoMatches):
             self.switch(self.prompt.mode)
-        while not self._leaving.is_set():
+            await self._watch_engine()
+
+    async def _watch_engine(self) -> None:
+        while True:
             for note in self.session.new_notes():
                 await self.log_view.mount(Static(note, classes="problem", markup=False))
             state = await self.session.link.look()
-            if self._leaving.is_set():
-                break
             self.status.show_engine(state)
             self._look_again.clear()
             with contextlib.suppress(TimeoutError):
@@ -328,7 +330,5 @@ class MainScreen(Screen[None]):
 
     def action_leave(self) -> None:
         """F10: end the session, and hang up on what still runs."""
-        self._leaving.set()
-        self._look_again.set()
         self.session.runner.hang_up()
         self.app.exit()

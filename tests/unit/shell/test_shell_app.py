@@ -74,7 +74,7 @@ async def at(
         person = Person(app, pilot)
         await person.sees("llmos ~ >")
         # An Enter that comes a moment too early is dropped, and that is as it should be.
-        await person.until(lambda: app.listening)
+        await person.until(lambda: app.listening and session.is_warm)
         yield person
 
 
@@ -220,7 +220,9 @@ async def test_keys_typed_before_the_line_is_there_keep_their_order(session: Ses
     async with app.run_test(size=(80, 24)) as pilot:
         for letter in typed[9:]:
             app.post_message(Key(letter, letter))
-        await Person(app, pilot).sees(f"llmos ~ > {typed}")
+        person = Person(app, pilot)
+        await person.sees(f"llmos ~ > {typed}")
+        await person.until(lambda: session.is_warm)
 
 
 async def test_a_line_typed_ahead_is_no_answer(session: Session, engine: FakeEngine) -> None:
