@@ -124,7 +124,8 @@ def _unattended(here: _Here, text: str, source: str, *, check: bool) -> None:
     with consoles.one_of_them() as first:
         if not first:
             return
-        for line in (*agreed.erased(), *agreed.made()):
+        # The cursor may be anywhere: systemd asks a terminal for its size by moving it.
+        for line in ("", *agreed.erased(), *agreed.made()):
             consoles.say(line)
         here.installer.install(agreed, Lines(consoles.say).report)
         here.installer.programs(REBOOT if found.after is answers.After.REBOOT else POWER_OFF)

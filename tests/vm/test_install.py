@@ -65,8 +65,8 @@ def disk(
         tpm_state=tpm,
     )
     with machine as vm:
-        vm.serial.wait_for_text("Everything on vdb", seconds=600)
-        vm.serial.wait_for_text("Comparing what was written 100 %", seconds=900)
+        vm.serial.wait_for_log("Everything on vdb", seconds=600)
+        vm.serial.wait_for_log("Comparing what was written 100 %", seconds=900)
         vm.wait_for_shutdown(seconds=300)
     return empty
 
