@@ -43,13 +43,13 @@ class HardwareService:
     def choose(self) -> Hardware:
         """Look at the machine, wait for its drivers, and make the choice known."""
         self._wait_for_drivers()
-        choice, said = self._looked()
+        choice, said = self._looked(wanted_stack(self.root))
         self._publish(choice, said)
         return said
 
     def look(self) -> Hardware:
         """Only say what the choice would be, as things are now."""
-        return self._looked()[1]
+        return self._looked(wanted_stack(self.root))[1]
 
     def engine_ended(self, result: str) -> Hardware | None:
         """Step down when the engine died in a stack; ``result`` is systemd's $SERVICE_RESULT.
@@ -60,20 +60,23 @@ class HardwareService:
         stack = now.stack if now else Stack.CPU
         if not add_failure(self._run / "hardware/failures.json", stack, result):
             return None
-        return self.choose()
+        # What the person wanted came with a credential, and the engine's unit has none.
+        choice, said = self._looked(now.wanted if now else None)
+        self._publish(choice, said)
+        return said
 
     @property
     def _run(self) -> Path:
         return self.root / "run/llmos"
 
-    def _looked(self) -> tuple[Choice, Hardware]:
+    def _looked(self, wanted: Stack | None) -> tuple[Choice, Hardware]:
         cards = cards_of(self.root)
         choice = choose(
             cards,
             available(self.root, self.release),
             self.table,
             failures=read_failures(self._run / "hardware/failures.json"),
-            wanted=wanted_stack(self.root),
+            wanted=wanted,
         )
         said = report(
             choice,

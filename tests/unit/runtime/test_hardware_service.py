@@ -217,6 +217,20 @@ def test_software_vulkan_needs_no_device_file(tmp_path: Path) -> None:
     assert "WatchdogSec=30min" in world.drop_in()
 
 
+def test_a_wish_by_credential_holds_when_the_engine_has_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, "vm-qemu-std")
+    world.file("credentials/llmos.stack", "vulkan\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    assert world.service.choose().stack is Stack.VULKAN
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    hardware = world.service.engine_ended("core-dump")
+    assert hardware is not None
+    assert (hardware.stack, hardware.trouble) == (Stack.CPU, "Vulkan failed")
+    assert world.notices() == (hardware.notice,)
+
+
 def test_a_wish_comes_from_the_command_line_or_a_credential(tmp_path: Path) -> None:
     (tmp_path / "credentials").mkdir()
     (tmp_path / "credentials/llmos.stack").write_text("vulkan\n")
