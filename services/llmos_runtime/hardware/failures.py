@@ -14,7 +14,7 @@ from llmos_api.hardware import Stack
 
 RESULTS: Final = {
     "core-dump": "the engine crashed",
-    "signal": "the engine was killed",
+    "signal": "the engine crashed",
     "watchdog": "the engine hung",
     "timeout": "the engine did not end",
 }
