@@ -55,20 +55,27 @@ def release(tree: Path, name: str, version: str) -> None:
 
 
 def _resolve_alternatives(tree: Path, layer: Path) -> None:
-    for link in [path for path in tree.rglob("*") if path.is_symlink()]:
-        target = str(link.readlink())
-        if not target.startswith(_ALTERNATIVES):
-            continue
-        end = target
-        while end.startswith(_ALTERNATIVES):
-            found = next(
-                (at for root in (tree, layer) if (at := root / end.lstrip("/")).is_symlink()), None
-            )
-            if found is None:
-                raise BuildFailed(f"/{link.relative_to(tree)}: leads to {end}, which leads nowhere")
-            end = str(found.readlink())
+    # All ends before the first change: a folder lists its files in no order, and an
+    # alternative that was made straight already would lead its users astray.
+    ends = {
+        link: _end(str(link.readlink()), link.relative_to(tree), (tree, layer))
+        for link in tree.rglob("*")
+        if link.is_symlink() and str(link.readlink()).startswith(_ALTERNATIVES)
+    }
+    for link, end in ends.items():
         link.unlink()
         link.symlink_to(posixpath.relpath(end, f"/{link.relative_to(tree).parent}"))
+
+
+def _end(target: str, link: Path, roots: Sequence[Path]) -> str:
+    """Where ``target`` leads in the end, as an absolute path of the image."""
+    while target.startswith(_ALTERNATIVES):
+        found = next((at for root in roots if (at := root / target[1:]).is_symlink()), None)
+        if found is None:
+            raise BuildFailed(f"/{link}: leads to {target}, which leads nowhere")
+        # A relative one is told from its own folder; join keeps an absolute one.
+        target = posixpath.normpath(posixpath.join(_ALTERNATIVES, str(found.readlink())))
+    return target
 
 
 def _is_file(path: Path) -> bool:

@@ -144,12 +144,19 @@ def test_an_extension_carries_usr_and_opt_and_nothing_of_the_bases(tmp_path: Pat
     assert kept == ["opt/x", "usr/lib/python3/dist-packages/torch/__init__.py"]
 
 
-def test_links_through_alternatives_lead_straight_to_their_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backwards", [False, True])
+def test_links_through_alternatives_lead_straight_to_their_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, backwards: bool
+) -> None:
+    found = Path.rglob
+    monkeypatch.setattr(
+        Path, "rglob", lambda self, what: sorted(found(self, what), reverse=backwards)
+    )
     tree, layer = tmp_path / "tree", tmp_path / "layer"
     libraries = tree / "usr/lib/x86_64-linux-gnu"
     file(libraries / "blas/libblas.so.3")
     for root, name, target in (
-        (tree, "libblas.so.3-x86_64-linux-gnu", "/etc/alternatives/second"),
+        (tree, "libblas.so.3-x86_64-linux-gnu", "second"),
         (layer, "second", "/usr/lib/x86_64-linux-gnu/blas/libblas.so.3"),
     ):
         (root / "etc/alternatives").mkdir(parents=True)
