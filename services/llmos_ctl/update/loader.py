@@ -63,9 +63,13 @@ class Loader:
         self._variables = variables
 
     @property
-    def is_counting(self) -> bool:
-        """Whether this start is one of a counted few: it is not proven yet."""
-        return self._path("LoaderBootCountPath").exists()
+    def is_on_trial(self) -> bool:
+        """Whether this start is one of a counted few, and has not been found good yet."""
+        if not self._path("LoaderBootCountPath").exists():
+            return False
+        # The variable stays as the boot loader has set it.
+        blessed = self._run(["systemctl", "is-active", "--quiet", "systemd-bless-boot.service"])
+        return blessed.status != 0
 
     @property
     def pinned(self) -> str:

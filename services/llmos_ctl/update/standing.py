@@ -86,23 +86,23 @@ class Menu:
 
 
 def state_of(
-    running: Running, slots: Sequence[Slot], menu: Menu | None, *, counting: bool
+    running: Running, slots: Sequence[Slot], menu: Menu | None, *, on_trial: bool
 ) -> State:
     """Put together what is known; without ``menu`` much stays unknown."""
     installed = tuple(
-        _installed(slot, slot.version, menu, counting=counting)
+        _installed(slot, slot.version, menu, on_trial=on_trial)
         for slot in slots
         if slot.version is not None
     )
     return State(running, installed, free_slots=sum(slot.version is None for slot in slots))
 
 
-def _installed(slot: Slot, version: str, menu: Menu | None, *, counting: bool) -> Installed:
+def _installed(slot: Slot, version: str, menu: Menu | None, *, on_trial: bool) -> Installed:
     entries = menu.entries if menu else ()
     entry = next((one for one in entries if one.image.version == version), None)
     found = Installed(slot.letter, version, Standing.UNKNOWN, runs=slot.runs, entry=entry)
-    if slot.runs:  # the boot loader tells everybody whether it counted this start
-        return replace(found, standing=Standing.ON_TRIAL if counting else Standing.PROVEN)
+    if slot.runs:  # the boot loader and systemd tell everybody
+        return replace(found, standing=Standing.ON_TRIAL if on_trial else Standing.PROVEN)
     if menu is None:
         return found
     if entry is None:
@@ -112,5 +112,5 @@ def _installed(slot: Slot, version: str, menu: Menu | None, *, counting: bool) -
     if entry.image.is_exhausted:
         reason = menu.reasons.get(version, "it did not come as far as its check")
         return replace(found, standing=Standing.FAILED, reason=reason)
-    on_trial = entry.image.tries is not None
-    return replace(found, standing=Standing.ON_TRIAL if on_trial else Standing.PROVEN)
+    counted = entry.image.tries is not None
+    return replace(found, standing=Standing.ON_TRIAL if counted else Standing.PROVEN)

@@ -44,7 +44,7 @@ class World:
         running = Running.of(self.root)
         found = slots(self.run, running)
         menu = self._menu(running) if self.is_root else None
-        return state_of(running, found, menu, counting=self.loader.is_counting)
+        return state_of(running, found, menu, on_trial=self.loader.is_on_trial)
 
     def _menu(self, running: Running) -> Menu:
         entries = self.loader.entries(running.image_id)

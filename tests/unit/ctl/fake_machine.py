@@ -46,6 +46,7 @@ class FakeMachine:
     """The installed versions of each model that is updated apart."""
 
     counting: bool = False
+    blessed: bool = False
     mode: str = ""
     failure: str | None = None
     """The record of what systemd-sysupdate said when it failed."""
@@ -101,6 +102,8 @@ class FakeMachine:
                 return self._done(argv, [{"type": "type2", "path": str(path)} for path in files])
             case [program, *arguments] if program == PROGRAM:
                 return self._sysupdate(argv, arguments, on_status)
+            case ["systemctl", "is-active", *_]:
+                return Done(tuple(argv), 0 if self.blessed else 3)
             case ["bootctl", "set-default", _] | ["systemctl", "reboot"]:
                 return Done(tuple(argv), 0)
         raise AssertionError(f"nobody said what {argv} answers")

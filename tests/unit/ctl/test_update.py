@@ -203,6 +203,20 @@ def test_a_version_on_trial_shows_its_tries(tmp_path: Path) -> None:
     assert "B  0.2.0  runs, on trial: 1 of 3 tries are used" in said(machine.world(), "status")
 
 
+def test_a_counted_start_that_was_found_good_is_proven(tmp_path: Path) -> None:
+    """The boot loader's variable stays: it tells of the start, not of how it went."""
+    machine = FakeMachine(
+        tmp_path,
+        running="0.2.0",
+        slot_b="0.2.0",
+        kernels=["llmos_0.1.0.efi", "llmos_0.2.0.efi"],
+        counting=True,
+        blessed=True,
+    )
+    assert "B  0.2.0  runs, has worked" in said(machine.world(), "status")
+    assert "B  0.2.0  runs, has worked" in said(machine.world(is_root=False), "status")
+
+
 def test_an_update_that_was_taken_back_says_why(tmp_path: Path) -> None:
     machine = FakeMachine(tmp_path, **FAILED)  # type: ignore[arg-type]
     add_failure(Failure("0.2.0", "2026-01-01T00:00:00", "the engine did not answer"), tmp_path)
