@@ -7,7 +7,7 @@ random, they are replaced by ones derived from the disk (``settle.py``).
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmos_image import settle
+from llmos_image import iso, settle
 from llmos_image.run import Log, run
 from llmos_image.spec import Format
 from llmos_image.tools import ToolsTree
@@ -32,6 +32,8 @@ def convert(folder: Path, name: str, formats: Sequence[Format], tools: ToolsTree
         if command := _command(wanted, raw, target):
             run(tools.sandbox.argv(command, binds=[folder]), log=log)
         match wanted:
+            case Format.ISO:
+                iso.make_bootable(target, name)
             case Format.VHDX:
                 settle.vhdx(target, settle.identity_of(raw))
             case Format.VMDK:
@@ -50,6 +52,8 @@ def _command(wanted: Format, raw: Path, target: Path) -> list[str | Path]:
             return ["xz", "-q", "-T0", "-6", "--keep", "--force", raw]
         case Format.QCOW2:
             return [*qemu_img, "-c", "-o", "compression_type=zstd", raw, target]
+        case Format.ISO:
+            return ["cp", "--sparse=always", "--reflink=auto", raw, target]
         case Format.VHDX:
             return [*qemu_img, "-o", "subformat=dynamic", raw, target]
         case Format.VMDK:

@@ -12,6 +12,8 @@ from llmos_image.errors import BuildFailed
 SECTOR = 512
 ROOT = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
 """The type of a root partition for x86-64 (uapi-group.org, discoverable partitions)."""
+ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+"""The type of an EFI system partition."""
 _HEADER = struct.Struct("<8s64xQII")
 _ENTRY = struct.Struct("<16s16sQQ8x72s")
 

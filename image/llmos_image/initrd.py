@@ -41,6 +41,7 @@ _VIRTUAL = (
     "/(failover|net_failover|virtio_net).ko",
     "/virtio_blk.ko",
     "/virtio_console.ko",
+    "/(cdrom|sr_mod).ko",
     "/virtio_scsi.ko",
     "/virtio-rng.ko",
     "/nvme(-core)?.ko",

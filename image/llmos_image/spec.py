@@ -55,6 +55,7 @@ class Format(enum.StrEnum):
     QCOW2 = "qcow2"
     VHDX = "vhdx"
     VMDK = "vmdk"
+    ISO = "iso"
     UKI = "uki"
 
     @property

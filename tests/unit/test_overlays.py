@@ -30,7 +30,10 @@ def test_what_a_unit_starts_is_a_command_of_the_wheel(unit: Path) -> None:
 def test_a_unit_of_the_initrd_starts_its_own_program_and_is_asked_for(unit: Path) -> None:
     (program,) = re.findall(r"(?m)^ExecStart=(\S+)", unit.read_text())
     assert os.access(INITRD / program.lstrip("/"), os.X_OK)
-    assert [link for link in unit.parent.glob(f"*.*/{unit.name}") if link.is_symlink()]
+    rules = "\n".join(path.read_text() for path in INITRD.glob("usr/lib/udev/rules.d/*"))
+    assert f"{unit.stem}%k.service" in rules or [
+        link for link in unit.parent.glob(f"*.*/{unit.name}") if link.is_symlink()
+    ]
 
 
 @pytest.mark.parametrize("link", LINKS, ids=lambda p: p.name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llmos_image.errors import HostError, Interrupted
-from llmos_image.vm.disk import ROOMY, disk_arguments, make_overlay, scratch_folder
+from llmos_image.vm.disk import ROOMY, medium_arguments, scratch_folder
 from llmos_image.vm.errors import MachineDied
 from llmos_image.vm.hardware import Firmware, Hardware
 from llmos_image.vm.kvm import Accelerator, Choice, best_accelerator
@@ -44,7 +44,7 @@ def run_interactive(
             *("qemu-system-x86_64", "-name", "llmos"),
             *Hardware(memory=memory, cpus=cpus).arguments(choice.accelerator),
             *Firmware.find(toolbox).arguments(folder),
-            *disk_arguments(make_overlay(artifact, folder, toolbox, size=disk_size)),
+            *medium_arguments(artifact, folder, toolbox, size=disk_size),
             *("-display", "gtk" if display else "none"),
             # Ctrl-C and the like go to the guest; Ctrl-A is for QEMU.
             *("-serial", "mon:stdio"),

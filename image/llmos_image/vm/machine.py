@@ -26,9 +26,8 @@ from llmos_image.vm.credentials import Credential
 from llmos_image.vm.deadline import Deadline
 from llmos_image.vm.disk import (
     ROOMY,
-    disk_arguments,
     further_disk_arguments,
-    make_overlay,
+    medium_arguments,
     scratch_folder,
 )
 from llmos_image.vm.errors import DeadlinePassed, MachineError
@@ -163,8 +162,7 @@ class Machine:
         readable: list[Path] = []
         if self.artifact is not None:
             artifact = self.artifact.resolve()
-            overlay = make_overlay(artifact, folder, self._toolbox, size=self._disk_size)
-            command += disk_arguments(overlay)
+            command += medium_arguments(artifact, folder, self._toolbox, size=self._disk_size)
             readable.append(artifact)
         # After the first, which so is vda.
         command += further_disk_arguments(self._further_disks)

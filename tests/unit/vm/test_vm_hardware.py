@@ -14,6 +14,7 @@ from llmos_image.vm.disk import (
     disk_arguments,
     further_disk_arguments,
     make_overlay,
+    medium_arguments,
     scratch_folder,
 )
 from llmos_image.vm.hardware import (
@@ -163,3 +164,14 @@ def test_further_disks_are_written_to_and_named(tmp_path: Path) -> None:
     assert "format=qcow2" in options[1]
     assert options[3] == "virtio-blk-pci,drive=disk1,serial=disk-1"
     assert "format=raw" in options[5]
+
+
+def test_an_iso_goes_into_a_cd_drive_as_it_is(toolbox: ScriptedToolbox, tmp_path: Path) -> None:
+    artifact = tmp_path / "x.iso"
+    artifact.write_bytes(b"iso")
+    said = " ".join(medium_arguments(artifact, tmp_path, toolbox))
+    assert f"media=cdrom,format=raw,readonly=on,file={artifact}" in said
+    assert "scsi-cd" in said
+    assert "qcow2" not in said
+    with pytest.raises(UserError, match="no such disk image"):
+        medium_arguments(tmp_path / "none.iso", tmp_path, toolbox)
