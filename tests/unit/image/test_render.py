@@ -155,3 +155,12 @@ def test_written_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "tree/mkosi.postinst.chroot").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "tree/mkosi.extra/usr").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "tree/mkosi.extra/etc/sudoers.d/llmos").stat().st_mode & 0o777 == 0o440
+
+
+def test_the_first_profile_is_a_normal_start() -> None:
+    """systemd-boot 257 may start it unasked: see the template."""
+    files = render(spec_of("least")).files
+    profiles = sorted(path for path in files if path.parts[0] == "mkosi.uki-profiles")
+    assert len(profiles) > 1
+    assert "Cmdline" not in files[profiles[0]].text
+    assert all("Cmdline" in files[path].text for path in profiles[1:])
