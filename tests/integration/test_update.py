@@ -1,16 +1,12 @@
 """Updates by the real systemd-sysupdate of the target, from what a spec renders."""
 
-import contextlib
-import functools
 import gzip
 import hashlib
-import http.server
 import random
 import re
 import subprocess
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +26,7 @@ from llmos_image.run import output
 from llmos_image.spec import parse
 from llmos_image.tools import ToolsTree
 from llmos_image.vm_command import toolbox
+from tests.web_server import served
 
 pytestmark = pytest.mark.integration
 
@@ -217,7 +214,8 @@ def test_a_version_of_which_a_file_is_missing_is_not_offered(site: Site) -> None
 
 def test_updates_come_by_http_as_well(site: Site) -> None:
     site.publish("2")
-    with _served(site.published) as url:
+    with served(site.published) as port:
+        url = f"http://127.0.0.1:{port}"
         updater = site.updater(source=url)
         assert updater.offer(SYSTEM).source == url
         updater.install(SYSTEM, "2", lambda _: None)
@@ -338,22 +336,3 @@ def _is_refused(site: Site, what: str, *, looks_good: bool = False) -> None:
         site.updater().install(SYSTEM, "2", lambda _: None)
     assert site.partitions == partitions
     assert site.kernels == kernels
-
-
-@contextlib.contextmanager
-def _served(folder: Path) -> Iterator[str]:
-    """A web server for ``folder`` while the block runs; gives its URL."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing: the test's own output matters."""

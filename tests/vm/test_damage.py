@@ -14,7 +14,7 @@ from llmos_image.tools import Sandbox
 from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
 
-from .versions import GOOD, NEWER, disk_of, publish, web_server
+from .versions import GOOD, NEWER, disk_of, publish, running_version, web_server
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
@@ -57,10 +57,6 @@ def start(vm: Machine, version: str) -> None:
     (file,) = (name for name in files if name.startswith(f"llmos-vm_{version}"))
     vm.guest.succeed(f"bootctl set-default {file.partition('+')[0].removesuffix('.efi')}.efi")
     vm.guest.reboot()
-
-
-def running_version(vm: Machine) -> str:
-    return vm.guest.succeed(". /etc/os-release; echo $IMAGE_VERSION").strip()
 
 
 class TestDamage:

@@ -15,7 +15,7 @@ from llmos_image.tools import Sandbox
 from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
 
-from .versions import BROKEN, GOOD, NEWER, OWNER, disk_of, publish, web_server
+from .versions import BROKEN, GOOD, NEWER, OWNER, disk_of, publish, running_version, web_server
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
@@ -48,10 +48,6 @@ def status(vm: Machine) -> dict[str, Any]:
 
 def standings(vm: Machine) -> dict[str, str]:
     return {one["version"]: one["standing"] for one in status(vm)["installed"]}
-
-
-def running_version(vm: Machine) -> str:
-    return vm.guest.succeed(". /etc/os-release; echo $IMAGE_VERSION").strip()
 
 
 class TestUpdates:

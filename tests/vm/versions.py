@@ -3,18 +3,18 @@
 import contextlib
 import functools
 import hashlib
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from llmos_image.places import SOURCE, SPECS
+from llmos_image.vm.machine import Machine
+from tests.web_server import served
 
 # Images of an earlier run are taken when a person names their folder.
 BUILT = os.environ.get("LLMOS_UPDATE_IMAGES")
@@ -54,24 +54,13 @@ def publish(version: str) -> None:
 def web_server() -> Iterator[str]:
     """Serve what is published, at first nothing; its URL as a guest sees it."""
     shutil.rmtree(FOLDER / "published", ignore_errors=True)
-    handler = functools.partial(_Quiet, directory=str(FOLDER / "published"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://10.0.2.2:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(FOLDER / "published") as port:
+        yield f"http://10.0.2.2:{port}"
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            super().handle()
+def running_version(vm: Machine) -> str:
+    """The version that a machine has started."""
+    return vm.guest.succeed(". /etc/os-release; echo $IMAGE_VERSION").strip()
 
 
 @functools.cache
