@@ -25,7 +25,7 @@ NAMES = ("size", "boot", "build", "power")
 @click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Boots of each.")
 @click.option("--cuts", default=50, show_default=True, type=click.IntRange(1), help="Power cuts.")
 def main(names: tuple[str, ...], as_json: bool, runs: int, cuts: int) -> None:
-    """Measure NAMES (all without any): size, boot, build, power.
+    """Measure NAMES (all without any): size, boot, build, plain, power.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
-"""How long a build takes: from no layer at all, and again after a change in Python code.
+"""How long a build takes: from no layer at all, again after a change, and by mkosi alone.
 
-Both run on a copy of the checkout and on a copy of the cache, so that nothing of the
+All run on a copy of the checkout and on a copy of the cache, so that nothing of the
 person's own is changed or in the way. Downloaded packages, the tools tree and the compiled
 wheel are kept: what is measured is the image.
 """
@@ -10,8 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from llmos_image.cache import default_root
+from llmos_image.cache import Cache, default_root
+from llmos_image.run import Log
 from tests.bench.image import OUT, ROOT, Built, build
+from tests.bench.plain import build_plainly
 from tests.bench.result import Figure, Result
 
 _MADE_ANEW = {"layers", "locks", "work", "logs"}
@@ -21,7 +23,7 @@ _TOUCHED = "llmos_shell/__init__.py"
 
 
 def measure() -> Result:
-    """Build twice."""
+    """Build three times."""
     build("vm")  # fills the caches that count as warm
     place = OUT / "bench"
     place.mkdir(parents=True, exist_ok=True)
@@ -34,12 +36,18 @@ def measure() -> Result:
         with (checkout / _TOUCHED).open("a", encoding="utf-8") as file:
             file.write("# A change that costs a rebuild.\n")
         again = build("vm", checkout=checkout, out=work / "out", cache=cache)
+        plain, disk = build_plainly(Cache(cache), work / "plain", Log(place / "plain.log"))
+        sizes = [path.stat().st_blocks * 512 / 1e6 for path in (again.disk, disk)]
     figures = [
         Figure("clean build", clean.seconds, "s"),
         *_phases(clean),
         Figure("rebuild after a change in Python", again.seconds, "s"),
         *_phases(again),
+        Figure("plain mkosi, clean", plain, "s"),
+        Figure("our disk, on this disk", sizes[0], "MB"),
+        Figure("plain mkosi's disk, on this disk", sizes[1], "MB"),
         Figure("rebuild / clean build", again.seconds / clean.seconds, "x"),
+        Figure("clean build / plain mkosi", clean.seconds / plain, "x"),
     ]
     return Result("build", figures, {"spec": "vm", "package cache": "warm"})
 

@@ -14,8 +14,7 @@ import pytest
 from llmos_image.tools import Sandbox
 from llmos_image.vm.hardware import Hardware, Network
 from llmos_image.vm.machine import Machine
-
-from .versions import BROKEN, GOOD, NEWER, OWNER, disk_of, publish, running_version, web_server
+from tests.versions import BROKEN, GOOD, NEWER, OWNER, disk_of, publish, running_version, web_server
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 

@@ -107,11 +107,11 @@ def _virtual_size(artifact: Path, disk_format: DiskFormat) -> int:
 
 
 def medium_arguments(
-    artifact: Path, folder: Path, toolbox: Toolbox, *, size: str = ROOMY
+    artifact: Path, folder: Path, toolbox: Toolbox, *, size: str = ROOMY, usb: bool = False
 ) -> list[str]:
     """QEMU's options for what the machine starts from: a disk over ``artifact``, or a CD of it.
 
-    An ISO goes into a CD drive, which nobody writes to.
+    An ISO goes into a CD drive, which nobody writes to. With ``usb`` the disk is a USB stick.
 
     Raises:
         UserError: the artifact is no disk, or ``size`` is not a size.
@@ -122,14 +122,15 @@ def medium_arguments(
         # Paravirtual, as an emulated SATA drive takes minutes more; to the guest both are sr0.
         drive = ["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-cd,drive=cd,bootindex=0"]
         return ["-drive", medium, *drive]
-    return disk_arguments(make_overlay(artifact, folder, toolbox, size=size))
+    return disk_arguments(make_overlay(artifact, folder, toolbox, size=size), usb=usb)
 
 
-def disk_arguments(overlay: Path) -> list[str]:
+def disk_arguments(overlay: Path, *, usb: bool = False) -> list[str]:
     """QEMU's options for the disk. It is thrown away, hence no flushing."""
+    stick = ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk,removable=on,bootindex=0"]
     return [
         *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,file={quoted(overlay)}"),
-        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+        *(stick if usb else ("-device", "virtio-blk-pci,drive=disk,bootindex=0")),
     ]
 
 

@@ -118,7 +118,12 @@ class GuestShell:
         self.wait_until_ready(seconds)
 
     def forget(self) -> None:
-        """Take the guest for one that starts anew: its power was cut."""
+        """Take the guest for one that starts anew, by itself."""
+        self._ready = False
+
+    def power_was_cut(self) -> None:
+        """Take the guest for one that starts anew; what it said before counts no longer."""
+        self._lines.discard()
         self._ready = False
 
     def begin_reboot(self) -> None:

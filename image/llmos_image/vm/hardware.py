@@ -54,6 +54,7 @@ class Hardware:
 
     With ``secure_boot`` its firmware knows Secure Boot and has no keys yet; with ``tpm`` it has
     a TPM 2.0, which forgets all when the machine ends unless it is given a place for its memory.
+    With ``usb_stick`` it starts from one.
     """
 
     memory: str = "2G"
@@ -61,6 +62,7 @@ class Hardware:
     network: Network = Network.USER
     secure_boot: bool = False
     tpm: bool = False
+    usb_stick: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[1-9][0-9]*[MG]", self.memory):

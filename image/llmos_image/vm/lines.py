@@ -1,5 +1,6 @@
 """A socket that carries lines, with a deadline on both directions."""
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -31,6 +32,13 @@ class LineSocket:
                 data = data[self._socket.send(data) :]
             except OSError:
                 raise self._death(f"{self._peer} is gone, {what} cannot be sent") from None
+
+    def discard(self) -> None:
+        """Forget what has arrived and was not asked for."""
+        self._received = b""
+        with contextlib.suppress(BlockingIOError):
+            while self._socket.recv(65536):
+                pass
 
     def receive(self, deadline: Deadline, what: str) -> bytes:
         """The next line without its end; errors call it ``what``."""

@@ -162,9 +162,11 @@ class Machine:
         readable: list[Path] = []
         if self.artifact is not None:
             artifact = self.artifact.resolve()
-            command += medium_arguments(artifact, folder, self._toolbox, size=self._disk_size)
+            command += medium_arguments(
+                artifact, folder, self._toolbox, size=self._disk_size, usb=self.hardware.usb_stick
+            )
             readable.append(artifact)
-        # After the first, which so is vda.
+        # After the first, which so is vda, unless it is a USB stick.
         command += further_disk_arguments(self._further_disks)
         return self._toolbox.argv(
             never_outlives_us(command),

@@ -131,6 +131,17 @@ def test_a_guest_that_goes_away_is_noticed_at_once(connection: Ends) -> None:
         GuestShell(ours, Deadline.after(60)).execute("true")
 
 
+def test_what_a_guest_said_before_its_power_was_cut_counts_no_longer(connection: Ends) -> None:
+    ours, theirs = connection
+    guest = GuestShell(ours, Deadline.after(60))
+    theirs.sendall(b"\nllmos-test-shell\nhalf a li")
+    guest.power_was_cut()
+    with pytest.raises(DeadlinePassed):
+        guest.wait_until_ready(0.05)
+    theirs.sendall(b"\nllmos-test-shell\n")
+    guest.wait_until_ready(5)
+
+
 def test_the_shell_comes_by_credentials_alone() -> None:
     unit, drop_in, rescue = guest_module.credentials()
     assert unit.name == "systemd.extra-unit.llmos-test.service"

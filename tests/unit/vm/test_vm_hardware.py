@@ -67,6 +67,13 @@ def test_a_comma_in_a_path_does_not_end_the_option() -> None:
     assert "file=/tmp/a,,b/disk.qcow2" in " ".join(disk_arguments(Path("/tmp/a,b/disk.qcow2")))
 
 
+def test_a_stick_is_on_the_usb_bus_and_is_started_from() -> None:
+    said = " ".join(disk_arguments(Path("/tmp/disk.qcow2"), usb=True))
+    assert "usb-storage,drive=disk" in said
+    assert "bootindex=0" in said
+    assert "virtio-blk" not in said
+
+
 def test_a_credential_survives_its_journey_through_an_option() -> None:
     options = credential_arguments([Credential("name", b"one,two=three\n")])
     assert options[0] == "-smbios"
