@@ -29,7 +29,7 @@ from llmos_image.tools import ToolsTree, check_privileges, tools_tree
 from llmos_image.wheel import LlamaWheel, digest_of, llama_wheel
 
 GROUND_PHASES = 3
-PHASES = GROUND_PHASES + 3
+PHASES = GROUND_PHASES + 4
 _MIN_FREE_MIB = 6000
 
 
@@ -79,9 +79,10 @@ def build(
     ):
         with report.phase("LLMOS code"):
             tree.write(work / "tree")
-            initrd.stage(work / "tree", source / "overlays")
             staged = _stage(spec, ground, source, work, log)
             driver = _stage_nvidia(spec, ground, source, cache, staged, log)
+        with report.phase("Initrd"):
+            starter = initrd.built(spec, tree, source / "overlays", cache, ground.tools, log)
         with report.phase("Image"):
             place = _workplace(spec, cache, ground.tools, work, partial)
             mkosi.build(
@@ -98,10 +99,11 @@ def build(
                     *(f"{extra.source}:{extra.target}" for extra in spec.trees),
                     str(staged),
                 ],
+                initrd=starter.cpio,
                 log=log,
             )
         with report.phase("Checksums"):
-            _write_sbom(partial, spec, ground, place, staged, source)
+            _write_sbom(partial, spec, ground, place, staged, source, starter)
             facts = _finish(partial, spec, ground, staged, driver, log)
             if spec.signing.keys:
                 signing.sign(partial, Keys(spec.signing.keys).secret, ground.tools.sandbox)
@@ -173,9 +175,10 @@ def _write_sbom(
     place: mkosi.Workplace,
     staged: Path,
     source: Path,
+    starter: initrd.Initrd,
 ) -> None:
     sources = collect.Sources(
-        debian=sorted(partial.glob("*.sbom.tar")),
+        debian=[*sorted(partial.glob("*.sbom.tar")), starter.facts],
         debian_downloads=place.packages,
         site_packages=[ground.runtime.layer / SITE, staged / VENV.lstrip("/") / SITE],
         python_downloads=ground.runtime.record,
@@ -208,7 +211,7 @@ def _finish(
     (partial / "image.raw").rename(partial / f"{name}.raw")
     (partial / "image.efi").rename(partial / f"{name}.efi")
     formats.keep_partitions(partial, name, ground.tools, log)
-    for leftover in (*partial.glob("image*"), *partial.glob("initrd*")):
+    for leftover in partial.glob("image*"):
         leftover.unlink()
     formats.convert(partial, name, spec.image.formats, ground.tools, log)
     return artifacts.describe(

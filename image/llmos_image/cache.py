@@ -38,6 +38,22 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def digest_of_tree(folder: Path) -> str:
+    """SHA-256 of all that is below ``folder``: names, what runs, links, contents."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            facts, content = "link", os.fsencode(path.readlink())
+        elif path.is_dir():
+            facts, content = "folder", b""
+        else:
+            facts = "program" if os.access(path, os.X_OK) else "file"
+            content = path.read_bytes()
+        name = str(path.relative_to(folder))
+        digest.update(json.dumps([name, facts, len(content)]).encode() + content)
+    return digest.hexdigest()
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One finished piece of work."""

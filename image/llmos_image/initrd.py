@@ -1,85 +1,91 @@
 """The initrd: what finds, checks and mounts the root. The firmware reads all of it at each boot."""
 
+import datetime
 import shutil
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+from llmos_image import mkosi
+from llmos_image.cache import Cache, digest_of_tree
 from llmos_image.payload import INITRD, normalize_modes
-from llmos_image.spec import Kernel
+from llmos_image.render import RenderedTree
+from llmos_image.run import Log
+from llmos_image.spec import ImageSpec
+from llmos_image.tools import ToolsTree
 
-_IMAGE = "mkosi.images/initrd/mkosi.extra"
-
-_VERIFIED_ROOT = (
-    "/dm-crypt.ko",
-    "/dm-mod.ko",
-    "/dm-verity.ko",
-    "/erofs.ko",
-    "/ext4.ko",
-    "/loop.ko",
-    "/overlay.ko",
-    # What dm-crypt and ext4 ask for by name.
-    "^arch/x86/crypto/(aesni-intel|sha256-ssse3|crc32c-intel|crct10dif-pclmul)",
-    "^crypto/(aes_generic|cbc|cryptd|crc32c|ecb|essiv|sha256|xts|algif_skcipher|af_alg)",
-    "/libcrc32c.ko",
-    # What PID 1 loads by itself.
-    "/autofs4.ko",
-    "/kvm(-amd|-intel)?.ko",
-    "/(ip|ip6|x)_tables.ko",
-)
-_FIRMWARE_AND_KEYS = (
-    "/efivarfs.ko",
-    "/efi-pstore.ko",
-    "/qemu_fw_cfg.ko",
-    "/dmi-sysfs.ko",
-    "^drivers/char/tpm/",
-    # The ESP.
-    "/vfat.ko",
-    "/nls_(ascii|cp437|iso8859-1|utf8).ko",
-)
-_VIRTUAL = (
-    "^drivers/virtio/",
-    # Its device calls for it; without it each boot would complain.
-    "/(failover|net_failover|virtio_net).ko",
-    "/virtio_blk.ko",
-    "/virtio_console.ko",
-    "/(cdrom|sr_mod).ko",
-    "/virtio_scsi.ko",
-    "/virtio-rng.ko",
-    "/nvme(-core)?.ko",
-    "/ahci.ko",
-    "/sd_mod.ko",
-    "/hv_(storvsc|vmbus).ko",
-    "/hyperv-keyboard.ko",
-    "/hid-(generic|hyperv).ko",
-    "/vmw_pvscsi.ko",
-    "/xen-blkfront.ko",
-)
-_REAL = (
-    "^drivers/ata/ata_piix",
-    "^drivers/hid/(hid|hid-generic|usbhid/usbhid).ko",
-    "^drivers/hid/hid-(apple|cherry|lenovo|logitech(-dj|-hidpp)?|microsoft|roccat).ko",
-    "^drivers/input/(keyboard/atkbd|serio/(i8042|libps2|serio))",
-    "^drivers/mmc/(core|host)/(mmc_(block|core)|cqhci|sdhci(-acpi|-pci)?).ko",
-    "^drivers/platform/surface/",
-    "^drivers/usb/host/(ehci-(hcd|pci)|ohci-(hcd|pci)|uhci-hcd|xhci-(hcd|pci|pci-renesas)).ko",
-    "^drivers/usb/storage/(uas|usb-storage).ko",
-    "/scsi_mod.ko",
-    "/usbcore.ko",
-    "/vmd.ko",
-)
+_SANDBOX = "mkosi.sandbox"
+_CPIO = "initrd.cpio.zst"
+_FACTS = "initrd.sbom.tar"
+_DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
-def modules_of(kernel: Kernel) -> tuple[str, ...]:
-    """Patterns of the kernel modules that the initrd has, as mkosi reads them.
+@dataclass(frozen=True)
+class Initrd:
+    """A finished initrd, without modules: those come with the kernel."""
 
-    Nothing that drives a display: the firmware's own frame buffer will do until the root is
-    there, and drivers of GPUs bring their firmware along.
+    cpio: Path
+    facts: Path
+    """What its SBOM is made of."""
+
+
+def built(
+    spec: ImageSpec,
+    rendered: RenderedTree,
+    overlays: Path,
+    cache: Cache,
+    tools: ToolsTree,
+    log: Log,
+) -> Initrd:
+    """The initrd of ``spec`` with its own files, ``overlays``/initrd; found in the cache or made.
+
+    All its files are of one day: with the day of the sources it would differ after each change
+    of anything.
+
+    Raises:
+        BuildFailed: mkosi failed.
     """
-    common = (*_VERIFIED_ROOT, *_FIRMWARE_AND_KEYS, *_VIRTUAL)
-    return (*common, *_REAL) if kernel is Kernel.GENERIC else common
+    tree = _tree_of(rendered)
+    configuration = {str(path): tree.files[path].text for path in sorted(tree.files)}
+    named = {name: text for name, text in configuration.items() if not name.startswith(_SANDBOX)}
+    parts = {
+        "tools": tools.path.parent.name,
+        "suite": spec.debian.suite,
+        "components": spec.debian.components,
+        "configuration": named,
+        "files": digest_of_tree(overlays / INITRD),
+    }
+
+    def make(content: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=cache.root, prefix="initrd-") as name:
+            work = Path(name)
+            tree.write(work / "tree")
+            extra = work / "tree" / "mkosi.extra"
+            shutil.copytree(overlays / INITRD, extra, symlinks=True, dirs_exist_ok=True)
+            normalize_modes(extra)
+            place = mkosi.Workplace(
+                tree=work / "tree",
+                output=work / "output",
+                workspace=work / "workspace",
+                layers=cache.scratch("layers", {"of": "initrd", **parts, "files": ""}),
+                packages=cache.scratch("packages", {"suite": spec.debian.suite}),
+            )
+            for folder in (place.output, place.workspace):
+                folder.mkdir()
+            mkosi.build(tools, place, date=_DATE, packages=[], extra=[], log=log)
+            for made in (_CPIO, _FACTS):
+                shutil.move((place.output / made).resolve(), content / made)
+
+    content = cache.get("initrd", parts, what="initrd", make=make).content
+    return Initrd(content / _CPIO, content / _FACTS)
 
 
-def stage(tree: Path, overlays: Path) -> None:
-    """Copy the initrd's own files, ``overlays``/initrd, into the rendered ``tree``."""
-    target = tree / _IMAGE
-    shutil.copytree(overlays / INITRD, target, symlinks=True, dirs_exist_ok=True)
-    normalize_modes(target)
+def _tree_of(rendered: RenderedTree) -> RenderedTree:
+    """The initrd's part of a rendered tree, with the same package sources."""
+    inner = {
+        path.relative_to(INITRD): file
+        for path, file in rendered.files.items()
+        if path.is_relative_to(INITRD)
+    }
+    sources = {path: file for path, file in rendered.files.items() if path.parts[0] == _SANDBOX}
+    return RenderedTree({**inner, **sources})

@@ -48,12 +48,14 @@ def build(
     extra: Sequence[str],
     log: Log,
     keys: Keys | None = None,
+    initrd: Path | None = None,
 ) -> None:
     """Build the tree's image into ``place.output``.
 
     No file in it is younger than ``date``, its sources'. ``packages`` are installed beside the
     tree's own; ``extra`` are trees to copy in, ``SOURCE`` or ``SOURCE:TARGET``. With ``keys``
-    the boot loader and the kernel image are signed for Secure Boot.
+    the boot loader and the kernel image are signed for Secure Boot. Without ``initrd`` mkosi
+    makes its own.
 
     Raises:
         BuildFailed: mkosi failed; says what to do where the cause is known.
@@ -63,6 +65,7 @@ def build(
         *place.options(),
         f"--source-date-epoch={int(date.timestamp())}",
         *(secureboot.build_options(keys) if keys else ()),
+        *((f"--initrd={initrd}",) if initrd else ()),
         *(f"--package={name}" for name in packages),
         *(f"--extra-tree={tree}" for tree in extra),
         "--force",

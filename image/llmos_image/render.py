@@ -10,7 +10,7 @@ import jinja2
 
 from llmos_image import gpu
 from llmos_image.errors import UserError
-from llmos_image.initrd import modules_of
+from llmos_image.initrd_modules import modules_of
 from llmos_image.spec import ImageSpec
 
 TEMPLATES = Path(__file__).with_name("templates")

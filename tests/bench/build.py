@@ -16,7 +16,7 @@ from tests.bench.image import OUT, ROOT, Built, build
 from tests.bench.plain import build_plainly
 from tests.bench.result import Figure, Result
 
-_MADE_ANEW = {"layers", "locks", "work", "logs"}
+_MADE_ANEW = {"initrd", "layers", "locks", "work", "logs"}
 # Written to in place, so it must not share files with the original.
 _CHANGED_IN_PLACE = {"packages"}
 _TOUCHED = "llmos_shell/__init__.py"

@@ -34,7 +34,8 @@ def default_image() -> Path:
     if given := os.environ.get("LLMOS_DEFAULT_IMAGE"):
         return Path(given).absolute()
     code = "from llmos_image.cli import main; main()"
-    argv = [sys.executable, "-c", code, "build", "default", "--json", "--out", SOURCE / "build"]
+    argv = [sys.executable, "-c", code, "build", "default", "--json"]
+    argv += ["--out", str(SOURCE / "build")]
     built = subprocess.run(argv, cwd=SOURCE, check=False, stdout=subprocess.PIPE)
     assert built.returncode == 0, "the image could not be built; the reason is on standard error"
     return Path(json.loads(built.stdout)["artifact"])
