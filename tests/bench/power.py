@@ -26,6 +26,7 @@ _PROMPT = re.compile(r"llmos ~ >")
 _USE_SECONDS = 20.0
 _UPDATE_SECONDS = 120.0
 _UPDATE = "bench-update"
+_ONLINE = "/usr/lib/systemd/systemd-networkd-wait-online"
 
 
 @dataclass
@@ -138,6 +139,7 @@ class _Life:
 
     def _update(self, seconds: float) -> bool:
         """Write records beside an update; whether it is done before ``seconds`` are over."""
+        self.vm.guest.succeed(f"{_ONLINE} --any --timeout=300", seconds=320)
         end = time.monotonic() + seconds
         command = f"llmosctl update apply --source {self.site}"
         self.vm.guest.succeed(f"systemd-run --unit={_UPDATE} -p RemainAfterExit=yes {command}")
