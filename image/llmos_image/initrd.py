@@ -51,7 +51,6 @@ def built(
     parts = {
         "tools": tools.path.parent.name,
         "suite": spec.debian.suite,
-        "components": spec.debian.components,
         "configuration": named,
         "files": digest_of_tree(overlays / INITRD),
     }

@@ -155,6 +155,18 @@ Stops = Annotated[tuple[Stop, ...], Meta(max_length=MAX_STOPS)]
 Messages = Annotated[tuple[ChatMessage, ...], Meta(min_length=1)]
 
 
+class ServiceTier(StrEnum):
+    """How urgent an answer is, in OpenAI's words; nobody gets more than is due to them."""
+
+    AUTO = "auto"
+    PRIORITY = "priority"
+    SCALE = "scale"
+    DEFAULT = "default"
+    """Another program waits: after those whose reader sits there."""
+    FLEX = "flex"
+    """Nobody waits: after all others."""
+
+
 class ChatRequest(Struct, frozen=True, omit_defaults=True):
     """The body of ``POST /v1/chat/completions``.
 
@@ -175,6 +187,7 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True):
     stop: Stop | Stops | None = None
     response_format: ResponseFormat | None = None
     n: Annotated[int, Meta(ge=1, le=1)] | None = None
+    service_tier: ServiceTier | None = None
 
     @property
     def token_limit(self) -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from llmos_api.types import (
     JsonObjectFormat,
     JsonSchemaFormat,
     ModelList,
+    ServiceTier,
 )
 from llmos_engine.answers import CLIENT_GONE, Answer, streamed, whole
 from llmos_engine.backends.base import Constraint, Sampling
@@ -25,12 +27,17 @@ from llmos_engine.engine import Engine
 from llmos_engine.errors import InvalidRequest, ModelError, NotReady, Refused, TooLarge
 from llmos_engine.jobs import Work
 from llmos_engine.models import ModelStore
+from llmos_engine.scheduling.request import Priority
 from llmos_engine.schema import compile_schema
 
 MAX_BODY: Final = 1024 * 1024
 BODY_TIMEOUT: Final = 30.0
 """Seconds in which a body must arrive."""
 
+_PRIORITIES: Final[Mapping[ServiceTier | None, Priority]] = {
+    ServiceTier.DEFAULT: Priority.SERVICE,
+    ServiceTier.FLEX: Priority.BATCH,
+}
 _DECODER: Final = msgspec.json.Decoder(ChatRequest)
 
 
@@ -102,6 +109,7 @@ def make_work(ask: ChatRequest, store: ModelStore) -> Work:
         sampling=_sampling(ask),
         stops=ask.stops,
         limit=ask.token_limit,
+        priority=_PRIORITIES.get(ask.service_tier, Priority.INTERACTIVE),
     )
 
 

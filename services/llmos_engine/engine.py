@@ -1,33 +1,27 @@
-"""The engine: one decode thread that loads the model and answers, one request at a time.
+"""The engine: one decode thread that loads the model and answers many requests side by side.
 
     loading ──► ready ◄──► loading     (another model is asked for)
        │          │
        └► failed ◄┘                    (tried again when the files change)
 
-Everything that touches the model happens on the decode thread. The scheduler of a later
-version replaces ``_answer``: it is the only place that knows of one request at a time.
+Everything that touches the model happens on the decode thread; what it does with a model that is
+loaded is in ``decoding.py``.
 """
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from llmos_api.types import FinishReason, Health, HealthStatus, Usage
-from llmos_engine.backends.base import Backend, LoadedModel, Prompt
-from llmos_engine.errors import (
-    ContextOverflow,
-    DecodeFailed,
-    ModelError,
-    NotReady,
-    Refused,
-)
-from llmos_engine.jobs import Failed, Finished, Job, JobQueue, Text
+from llmos_api.types import Health, HealthStatus
+from llmos_engine.backends.base import Backend, LoadedModel
+from llmos_engine.decoding import Decoding
+from llmos_engine.errors import DecodeFailed, ModelError, NotReady, Refused
+from llmos_engine.jobs import Failed, Job, JobQueue
 from llmos_engine.models import ModelFile, ModelStore
-from llmos_engine.stops import StopFilter
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +38,7 @@ RETRY_TICK: Final = 1.0
 class _Loaded:
     file: ModelFile
     model: LoadedModel
+    decoding: Decoding
 
 
 class Engine:
@@ -60,7 +55,7 @@ class Engine:
     ) -> None:
         self.store = store
         self._backend = backend
-        self._queue = JobQueue(queue_limit)
+        self._queue = JobQueue(queue_limit, elsewhere=self._without_slot)
         self._clock = clock
         self._on_health = on_health
         self._health = Health(HealthStatus.LOADING)
@@ -112,89 +107,92 @@ class Engine:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _without_slot(self) -> int:
+        """How many jobs were taken out of the queue and wait for their turn with the model."""
+        loaded = self._loaded
+        return loaded.decoding.waiting if loaded else 0
+
     # What follows runs on the decode thread.
 
     def _run(self) -> None:
         self._load_default()
-        while not (self._queue.finished or self._cutting_short.is_set()):
+        while not self._cutting_short.is_set():
             self._sign()
-            failed = self._health.status is HealthStatus.FAILED
-            job = self._queue.get(RETRY_TICK if failed else IDLE_TICK)
-            if job is None:
-                self._recover()
-            elif not job.cancelled:
-                self._serve(job)
+            self._take_jobs()
+            if self._busy:
+                self._turn()
+            elif self._queue.finished:
+                break
+        if self._loaded is not None:
+            self._loaded.decoding.stop()
         self._unload()
 
     def _sign(self) -> None:
         self._last_sign = self._clock()
 
-    def _serve(self, job: Job) -> None:
+    @property
+    def _busy(self) -> bool:
+        return self._loaded is not None and not self._loaded.decoding.idle
+
+    def _take_jobs(self) -> None:
+        """Take what waits; wait for something when there is nothing to do."""
+        failed = self._health.status is HealthStatus.FAILED
+        patience = 0.0 if self._busy else (RETRY_TICK if failed else IDLE_TICK)
+        while (job := self._queue.get(patience, self._fits)) is not None:
+            patience = 0.0
+            if not job.cancelled:
+                self._take(job)
+        if patience and not self._queue.finished:
+            self._recover()
+
+    def _fits(self, job: Job) -> bool:
+        """Whether a job can be worked on now: one for another model waits for those that run."""
+        loaded = self._loaded
+        return not self._busy or (
+            loaded is not None and loaded.file.signature == job.work.model.signature
+        )
+
+    def _take(self, job: Job) -> None:
+        with self._mishaps(job):
+            self._ensure(job.work.model).decoding.add(job)
+
+    def _turn(self) -> None:
+        """Compute one batch for all who are worked on."""
+        with self._mishaps():
+            if self._loaded is not None:
+                self._loaded.decoding.turn()
+
+    @contextlib.contextmanager
+    def _mishaps(self, job: Job | None = None) -> Iterator[None]:
+        """Answer ``job`` with what goes wrong, and load the model again where that may help."""
         try:
-            self._answer(job, self._ensure(job.work.model))
+            yield
         except Refused as error:
-            job.emit(Failed(error))
+            self._fail_jobs(job, error)
         except ModelError as error:
-            job.emit(Failed(NotReady(str(error), code="model_failed")))
+            self._fail_jobs(job, NotReady(str(error), code="model_failed"))
             self._load_default()
         except DecodeFailed as error:
             log.error("%s", error)
-            job.emit(Failed(NotReady(f"the model failed: {error}", code="decode_failed")))
-            self._unload()
-            self._load_default()
+            self._begin_anew(job, f"the model failed: {error}", code="decode_failed")
         except Exception as error:
             # The thread must outlive a fault of a back end: without it nothing answers.
             log.exception("a request failed in a way that nobody foresaw")
             what = f"the engine failed: {type(error).__name__}"
-            job.emit(Failed(NotReady(what, code="engine_fault")))
-            self._unload()
-            self._load_default()
+            self._begin_anew(job, what, code="engine_fault")
 
-    def _answer(self, job: Job, model: LoadedModel) -> None:
-        started = self._clock()
-        work = job.work
-        prompt = model.prompt(work.messages)
-        room = model.context - len(prompt.tokens)
-        if room < 1:
-            raise ContextOverflow(prompt=len(prompt.tokens), context=model.context)
-        limit = room if work.limit is None else min(room, work.limit)
-        made, reason = self._decode(job, model, prompt, limit)
-        if reason is None:
-            log.info("cancelled after %d tokens", made)
-            return
-        usage = Usage(len(prompt.tokens), made, len(prompt.tokens) + made)
-        job.emit(Finished(reason, usage))
-        # Never what was said: the log is readable by more people than the conversation.
-        log.info(
-            "answered: %d tokens read, %d made, %.2f s, %s",
-            len(prompt.tokens),
-            made,
-            self._clock() - started,
-            reason.value,
-        )
+    def _fail_jobs(self, job: Job | None, error: Refused) -> None:
+        if job is not None:
+            job.emit(Failed(error))
 
-    def _decode(
-        self, job: Job, model: LoadedModel, prompt: Prompt, limit: int
-    ) -> tuple[int, FinishReason | None]:
-        """Emit the answer; return its tokens and why it ended, None for a cancellation."""
-        text = StopFilter((*job.work.stops, *prompt.stops))
-        made = 0
-        with closing(model.generate(prompt.tokens, job.work.sampling)) as steps:
-            for step in steps:
-                self._sign()
-                if job.cancelled:
-                    return made, None
-                if self._cutting_short.is_set():
-                    raise NotReady("the engine is stopping", code="stopping")
-                made += step.tokens
-                _emit_text(job, text.feed(step.text))
-                if text.stopped:
-                    return made, FinishReason.STOP
-                if made >= limit:
-                    _emit_text(job, text.finish())
-                    return made, FinishReason.LENGTH
-        _emit_text(job, text.finish())
-        return made, FinishReason.STOP
+    def _begin_anew(self, job: Job | None, what: str, *, code: str) -> None:
+        """Fail all that the model works on, and load it again: its state is not known."""
+        error = NotReady(what, code=code)
+        self._fail_jobs(job, error)
+        if self._loaded is not None:
+            self._loaded.decoding.fail(error)
+        self._unload()
+        self._load_default()
 
     def _load_default(self) -> None:
         try:
@@ -205,19 +203,19 @@ class Engine:
             log.exception("loading failed in a way that nobody foresaw")
             self._fail(ModelError(f"the model cannot be loaded: {error}"))
 
-    def _ensure(self, file: ModelFile) -> LoadedModel:
+    def _ensure(self, file: ModelFile) -> _Loaded:
         """Return the model, loaded; unload another one for it."""
         if self._loaded is not None and self._loaded.file.signature == file.signature:
-            return self._loaded.model
+            return self._loaded
         self._unload()
         self._be(Health(HealthStatus.LOADING, model=file.id))
         log.info("loading %s", file.path)
         started = self._clock()
         model = self._backend.load(file, self._progress)
-        self._loaded = _Loaded(file, model)
+        loaded = self._loaded = _Loaded(file, model, Decoding(model, clock=self._clock))
         self._be(Health(HealthStatus.OK, model=file.id, device=model.device))
         log.info("loaded %s on %s in %.2f s", file.id, model.device, self._clock() - started)
-        return model
+        return loaded
 
     def _be(self, health: Health) -> None:
         self._health = health
@@ -254,8 +252,3 @@ class Engine:
         catalogue = self.store.scan()
         sound = tuple((name, file.signature) for name, file in sorted(catalogue.models.items()))
         return sound, catalogue.default, tuple(str(fault) for fault in catalogue.faults)
-
-
-def _emit_text(job: Job, text: str) -> None:
-    if text:
-        job.emit(Text(text))

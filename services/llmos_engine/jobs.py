@@ -10,6 +10,7 @@ from llmos_api.types import ChatMessage, FinishReason, Usage
 from llmos_engine.backends.base import Sampling
 from llmos_engine.errors import NotReady, QueueFull, Refused
 from llmos_engine.models import ModelFile
+from llmos_engine.scheduling.request import Priority
 
 RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again when the queue was full."""
@@ -49,6 +50,7 @@ class Work:
     sampling: Sampling
     stops: tuple[str, ...] = ()
     limit: int | None = None
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass
@@ -70,10 +72,14 @@ class Job:
 
 
 class JobQueue:
-    """First in, first out, with an end to its patience. Safe to use from any thread."""
+    """First in, first out, with an end to its patience. Safe to use from any thread.
 
-    def __init__(self, limit: int) -> None:
+    ``elsewhere`` says how many jobs wait that are not in the queue any more.
+    """
+
+    def __init__(self, limit: int, elsewhere: Callable[[], int] = lambda: 0) -> None:
         self._limit = limit
+        self._elsewhere = elsewhere
         self._jobs: deque[Job] = deque()
         self._condition = threading.Condition()
         self._closed = False
@@ -89,16 +95,20 @@ class JobQueue:
                 raise NotReady("the engine is stopping", code="stopping")
             # Those whose clients have gone do not count, and do not wait any longer.
             self._jobs = deque(waiting for waiting in self._jobs if not waiting.cancelled)
-            if len(self._jobs) >= self._limit:
-                raise QueueFull(len(self._jobs), retry_after=RETRY_AFTER)
+            waiting = len(self._jobs) + self._elsewhere()
+            if waiting >= self._limit:
+                raise QueueFull(waiting, retry_after=RETRY_AFTER)
             self._jobs.append(job)
             self._condition.notify()
 
-    def get(self, timeout: float) -> Job | None:
-        """Wait for the next job; None after ``timeout`` seconds, or when closed and empty."""
+    def get(self, timeout: float, fits: Callable[[Job], bool] = lambda _: True) -> Job | None:
+        """Wait for the next job; None after ``timeout`` seconds, or when closed and empty.
+
+        None, too, when the next one does not fit: those behind it do not overtake.
+        """
         with self._condition:
             self._condition.wait_for(lambda: self._jobs or self._closed, timeout)
-            return self._jobs.popleft() if self._jobs else None
+            return self._jobs.popleft() if self._jobs and fits(self._jobs[0]) else None
 
     def close(self) -> None:
         """Take no more jobs; those that wait can still be had."""

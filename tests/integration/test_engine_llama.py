@@ -19,7 +19,9 @@ from llmos_api import (
     EngineClient,
     FinishReason,
     HealthStatus,
+    ServiceTier,
 )
+from llmos_engine.backends.llama import SLOTS
 from tests.integration.engine_process import PLAN, Launcher, Service, ask, llama_launcher, shaped
 from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.test_schema_grammar import SCHEMAS, fits
@@ -53,6 +55,27 @@ async def test_the_most_probable_answer_does_not_depend_on_the_seed(llama: Launc
             for seed in range(3)
         }
         assert len(answers) == 1
+
+
+async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
+    llama: Launcher,
+) -> None:
+    def long(number: int, tier: ServiceTier) -> ChatRequest:
+        return ask(f"{number} is a number", max_tokens=300, temperature=0, service_tier=tier)
+
+    async with llama.running() as service, service.client() as client:
+        alone = [
+            (await client.chat(long(number, ServiceTier.FLEX))).text for number in range(SLOTS)
+        ]
+        beside = [
+            asyncio.create_task(client.chat(long(number, ServiceTier.FLEX)))
+            for number in range(SLOTS)
+        ]
+        # Each of these takes the place of one of them, for a while.
+        for number in range(SLOTS):
+            await client.chat(ask(f"now {number}", max_tokens=5, temperature=0))
+        assert not all(task.done() for task in beside)
+        assert [(await task).text for task in beside] == alone
 
 
 async def test_control_tokens_in_a_message_are_read_as_text(llama: Launcher) -> None:

@@ -23,6 +23,8 @@ from llmos_api import (
     FinishReason,
     HealthStatus,
 )
+from llmos_engine.backends.echo import SLOTS as ECHO_SLOTS
+from llmos_engine.backends.llama import SLOTS as LLAMA_SLOTS
 from tests.integration.engine_process import (
     CONTEXT,
     ENDLESS,
@@ -100,10 +102,14 @@ async def test_a_client_that_goes_away_stops_the_work(engine: Launcher) -> None:
 
 
 async def test_too_many_requests_are_told_when_to_come_back(engine: Launcher) -> None:
+    slots = {"echo": ECHO_SLOTS, "llama": LLAMA_SLOTS}[engine.name]
     async with engine.running("--queue", "1") as service, service.client() as client:
-        async with contextlib.aclosing(client.stream(shaped(ENDLESS, "x" * 2000))) as running:
-            while not (await anext(running)).text:
-                pass
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(slots):
+                answer = client.stream(shaped(ENDLESS, "x" * 2000))
+                running = await stack.enter_async_context(contextlib.aclosing(answer))
+                while not (await anext(running)).text:
+                    pass
             both = [asyncio.create_task(client.chat(shaped(PLAN))) for _ in range(2)]
             (refused,), (waiting,) = await asyncio.wait(
                 both, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED

@@ -1,15 +1,16 @@
 """The interface between the engine and what makes tokens.
 
-The engine calls a back end from one thread, the decode thread. An answer is a generator
-of steps, and the engine looks for cancellation between two steps, so a step is short: one
-token, or one batch of the prompt.
+The engine calls a back end from one thread, the decode thread. Sequences are computed side by
+side, a batch at a time, and the engine looks for cancellation between two batches: they are
+short.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from llmos_api.types import ChatMessage
+from llmos_engine.errors import Refused
 from llmos_engine.models import ModelFile
 
 Progress = Callable[[float], bool]
@@ -48,6 +49,14 @@ class Sampling:
     constraint: Constraint | None = None
 
 
+class Shape(NamedTuple):
+    """Sequences side by side, tokens of KV cache that they share, tokens in one batch."""
+
+    slots: int
+    capacity: int
+    batch: int
+
+
 class Prompt(NamedTuple):
     """Messages as tokens, and the strings that end an answer to them."""
 
@@ -55,18 +64,32 @@ class Prompt(NamedTuple):
     stops: tuple[str, ...] = ()
 
 
-class Step(NamedTuple):
-    """What one step made: bytes of UTF-8, possibly a part of a character, and tokens.
+class Feed(NamedTuple):
+    """Tokens for a sequence, at the positions from ``start`` on; ``makes`` wants the next one."""
 
-    A step that reads the prompt has no tokens.
-    """
+    slot: int
+    tokens: Sequence[int]
+    start: int
+    makes: bool
 
+
+class Token(NamedTuple):
+    """A token that was made: its number, and its bytes of UTF-8, possibly part of a character."""
+
+    number: int
     text: bytes
-    tokens: int
+
+
+Made = Token | Refused | None
+"""What a feed led to; None is the model's own end of the answer. A refusal ends this answer
+and no other."""
 
 
 class LoadedModel(Protocol):
-    """A model in memory."""
+    """A model in memory, with a KV cache for several sequences that grow side by side.
+
+    A sequence has a slot, ``0`` to ``slots - 1``. All calls come from one thread.
+    """
 
     @property
     def context(self) -> int:
@@ -76,16 +99,36 @@ class LoadedModel(Protocol):
     def device(self) -> str:
         """What it computes on, by the names that people know."""
 
+    @property
+    def shape(self) -> Shape:
+        """What it has room for."""
+
     def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
         """Turn messages into tokens; raises :class:`~llmos_engine.errors.InvalidRequest`."""
 
-    def generate(self, tokens: Sequence[int], sampling: Sampling) -> Generator[Step]:
-        """Yield the answer step by step, to the model's own end of it.
+    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+        """Begin a sequence; return how many of its tokens the cache has already.
 
-        Closing the generator stops the work. Raises
-        :class:`~llmos_engine.errors.InvalidRequest` when the constraint cannot be met and
-        :class:`~llmos_engine.errors.DecodeFailed` when the model has to be loaded again.
+        Raises :class:`~llmos_engine.errors.InvalidRequest` when the constraint cannot be met.
         """
+
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
+        """Compute one batch; one result for each feed that ``makes``, in their order.
+
+        Raises :class:`~llmos_engine.errors.DecodeFailed` when the model has to be loaded again.
+        """
+
+    def park(self, slot: int) -> object:
+        """Take a sequence out of its slot; what is returned brings it back."""
+
+    def resume(self, slot: int, parked: object) -> None:
+        """Bring a sequence back, into any slot that is free."""
+
+    def drop(self, parked: object) -> None:
+        """Give up a sequence that was taken out."""
+
+    def end(self, slot: int) -> None:
+        """End a sequence; the cache keeps its tokens while there is room."""
 
     def close(self) -> None:
         """Give the memory back."""

@@ -5,16 +5,26 @@ schema gets the smallest value that it accepts, with the last message in each st
 """
 
 import json
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 from llmos_api.types import ChatMessage
-from llmos_engine.backends.base import BackendOptions, Progress, Prompt, Sampling, Step
+from llmos_engine.backends.base import (
+    BackendOptions,
+    Feed,
+    Made,
+    Progress,
+    Prompt,
+    Sampling,
+    Shape,
+    Token,
+)
 from llmos_engine.errors import InvalidRequest
 from llmos_engine.models import ModelFile
 
 CONTEXT: Final = 4096
-PROMPT_BATCH: Final = 256
+SLOTS: Final = 4
+BATCH: Final = 256
 
 
 class EchoModel:
@@ -23,22 +33,43 @@ class EchoModel:
     def __init__(self, context: int) -> None:
         self.context = context
         self.device = "nothing"
-        self._last = ""
+        self.shape = Shape(slots=SLOTS, capacity=max(context, SLOTS * 64), batch=BATCH)
+        self._last: dict[tuple[int, ...], str] = {}
+        self._answers: dict[int, Iterator[int]] = {}
 
     def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
         """Return the bytes of all messages."""
-        self._last = messages[-1].text
-        return Prompt(b"\n".join(message.text.encode() for message in messages))
+        tokens = b"\n".join(message.text.encode() for message in messages)
+        self._last[tuple(tokens)] = messages[-1].text
+        return Prompt(tokens)
 
-    def generate(self, tokens: Sequence[int], sampling: Sampling) -> Generator[Step]:
-        """Yield the last message, a byte a token."""
-        for _ in range(0, len(tokens), PROMPT_BATCH):
-            yield Step(b"", 0)
-        answer = self._last
+    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+        """Begin to say the last message, a byte a token."""
+        answer = self._last[tuple(tokens)]
         if sampling.constraint is not None:
             answer = _constrained(sampling.constraint.schema, answer)
-        for byte in answer.encode():
-            yield Step(bytes([byte]), 1)
+        self._answers[slot] = iter(answer.encode())
+        return 0
+
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
+        """Say a byte of each answer whose prompt is read."""
+        nexts = (next(self._answers[feed.slot], None) for feed in feeds if feed.makes)
+        return [None if byte is None else Token(byte, bytes([byte])) for byte in nexts]
+
+    def park(self, slot: int) -> object:
+        """Put an answer aside."""
+        return self._answers.pop(slot)
+
+    def resume(self, slot: int, parked: object) -> None:
+        """Go on with it."""
+        self._answers[slot] = cast("Iterator[int]", parked)
+
+    def drop(self, parked: object) -> None:
+        """Nothing to give back."""
+
+    def end(self, slot: int) -> None:
+        """Forget an answer."""
+        self._answers.pop(slot, None)
 
     def close(self) -> None:
         """Nothing to give back."""

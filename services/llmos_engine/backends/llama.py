@@ -8,15 +8,25 @@ import ctypes
 import logging
 import os
 from collections import deque
-from collections.abc import Generator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 from llmos_api.types import ChatMessage
-from llmos_engine.backends.base import BackendOptions, Progress, Prompt, Sampling, Step
+from llmos_engine.backends.base import (
+    BackendOptions,
+    Feed,
+    Made,
+    Progress,
+    Prompt,
+    Sampling,
+    Shape,
+    Token,
+)
+from llmos_engine.backends.llama_cache import LlamaCache, Parked
 from llmos_engine.backends.llama_devices import CPU, offload_devices
 from llmos_engine.backends.llama_sampler import Sampler
 from llmos_engine.backends.llama_vocab import Vocab
-from llmos_engine.errors import ContextOverflow, DecodeFailed, ModelError
+from llmos_engine.errors import ContextOverflow, DecodeFailed, ModelError, Refused
 from llmos_engine.models import ModelFile
 from llmos_engine.template import ChatTemplate
 
@@ -28,20 +38,25 @@ DEFAULT_CONTEXT: Final = 8192
 BATCH: Final = 256
 """Tokens of the prompt in one step: short enough to cancel, long enough for full speed."""
 
+SLOTS: Final = 8
+"""Sequences side by side."""
+
+NO_ROOM: Final = 1
+"""``llama_decode`` found no place in the KV cache; nothing was computed."""
+
 ALL_LAYERS: Final = -1
 
 GGML_LEVELS: Final = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 
 
 class LlamaModel:
-    """A model with one context and one sequence in it."""
+    """A model with one context, in which several sequences are computed side by side."""
 
     def __init__(self, lib: Any, model: Any, context: Any, file: ModelFile, device: str) -> None:
         self.device = device
         self._lib = lib
         self._model = model
         self._ctx = context
-        self._memory = lib.llama_get_memory(context)
         self._vocab = Vocab(lib, lib.llama_model_get_vocab(model))
         self._batch = lib.llama_batch_init(BATCH, 0, 1)
         self._template = ChatTemplate(
@@ -52,8 +67,15 @@ class LlamaModel:
         )
         # Now, while nobody waits: a slow machine takes seconds to start a Python.
         self._template.start()
-        self._cached: list[int] = []
-        self.context = int(lib.llama_n_ctx(context))
+        slots, capacity = int(lib.llama_n_seq_max(context)), int(lib.llama_n_ctx(context))
+        self.shape = Shape(slots=slots, capacity=capacity, batch=BATCH)
+        trained = int(lib.llama_model_n_ctx_train(model))
+        self.context = min(capacity, trained) if trained > 0 else capacity
+        recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+        self._cache = LlamaCache(
+            lib, context, slots=slots, capacity=capacity, divisible=not recurrent
+        )
+        self._samplers: dict[int, Sampler] = {}
 
     def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
         """Render the chat template and cut the text into tokens."""
@@ -65,54 +87,77 @@ class LlamaModel:
             raise ContextOverflow(prompt=at_least, context=self.context)
         return Prompt(self._vocab.tokenize(text), self._template.stops)
 
-    def generate(self, tokens: Sequence[int], sampling: Sampling) -> Generator[Step]:
-        """Read what of the prompt is not in the KV cache yet, then make tokens."""
-        with Sampler(self._lib, self._vocab, sampling) as sampler:
-            start = self._reuse(tokens)
-            for begin in range(start, len(tokens), BATCH):
-                self._decode(tokens[begin : begin + BATCH])
-                yield Step(b"", 0)
-            while (token := sampler.next(self._ctx)) is not None:
-                yield Step(self._vocab.piece(token), 1)
-                self._decode([token])
+    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+        """Begin a sequence with what of it the KV cache has already."""
+        self._samplers[slot] = Sampler(self._lib, self._vocab, sampling)
+        return self._cache.open(slot, tokens)
+
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
+        """Compute one batch, and choose a token for each feed that ``makes``."""
+        self._cache.make_room(sum(len(feed.tokens) for feed in feeds))
+        places = self._fill(feeds)
+        status = self._lib.llama_decode(self._ctx, self._batch)
+        if status == NO_ROOM:
+            self._cache.forget_ended()
+            status = self._lib.llama_decode(self._ctx, self._batch)
+        if status:
+            raise DecodeFailed(f"llama_decode returned {status} for {len(feeds)} sequences")
+        for feed in feeds:
+            self._cache.extend(feed.slot, feed.tokens)
+        return [self._choose(slot, place) for slot, place in places]
+
+    def park(self, slot: int) -> object:
+        """Take a sequence out of the KV cache, with its sampler."""
+        return self._cache.park(slot), self._samplers.pop(slot)
+
+    def resume(self, slot: int, parked: object) -> None:
+        """Bring a sequence back."""
+        sequence, sampler = cast("tuple[Parked, Sampler]", parked)
+        self._samplers[slot] = sampler
+        self._cache.resume(slot, sequence)
+
+    def drop(self, parked: object) -> None:
+        """Give up a sequence that was taken out."""
+        cast("tuple[Parked, Sampler]", parked)[1].close()
+
+    def end(self, slot: int) -> None:
+        """End a sequence; its tokens stay in the KV cache while there is room."""
+        if (sampler := self._samplers.pop(slot, None)) is not None:
+            sampler.close()
+        self._cache.end(slot)
 
     def close(self) -> None:
         """Free the context and the model."""
+        for sampler in self._samplers.values():
+            sampler.close()
         self._template.close()
         self._lib.llama_batch_free(self._batch)
         self._lib.llama_free(self._ctx)
         self._lib.llama_model_free(self._model)
 
-    def _reuse(self, tokens: Sequence[int]) -> int:
-        """Keep what the KV cache shares with ``tokens``; return how many that are.
+    def _fill(self, feeds: Sequence[Feed]) -> list[tuple[int, int]]:
+        """Write the batch; return slot and place of each token whose logits are wanted."""
+        batch, place, wanted = self._batch, 0, []
+        for feed in feeds:
+            for index, token in enumerate(feed.tokens):
+                batch.token[place] = token
+                batch.pos[place] = feed.start + index
+                batch.n_seq_id[place] = 1
+                batch.seq_id[place][0] = feed.slot
+                batch.logits[place] = 0
+                place += 1
+            if feed.makes:
+                batch.logits[place - 1] = 1
+                wanted.append((feed.slot, place - 1))
+        batch.n_tokens = place
+        return wanted
 
-        The last token is always read anew: its logits are what the answer starts from.
-        """
-        pairs = zip(self._cached, tokens[:-1], strict=False)
-        shared = next((n for n, (old, new) in enumerate(pairs) if old != new), None)
-        if shared is None:
-            shared = min(len(self._cached), len(tokens) - 1)
-        # Recurrent models cannot forget a part, and say so by false.
-        if not self._lib.llama_memory_seq_rm(self._memory, 0, shared, -1):
-            self._lib.llama_memory_clear(self._memory, True)
-            shared = 0
-        del self._cached[shared:]
-        return shared
-
-    def _decode(self, tokens: Sequence[int]) -> None:
-        batch, start = self._batch, len(self._cached)
-        batch.n_tokens = len(tokens)
-        for index, token in enumerate(tokens):
-            batch.token[index] = token
-            batch.pos[index] = start + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = 0
-            batch.logits[index] = 0
-        batch.logits[len(tokens) - 1] = 1
-        status = self._lib.llama_decode(self._ctx, batch)
-        if status:
-            raise DecodeFailed(f"llama_decode returned {status} at token {start}")
-        self._cached.extend(tokens)
+    def _choose(self, slot: int, place: int) -> Made:
+        try:
+            token = self._samplers[slot].next(self._ctx, place)
+        except Refused as error:
+            return error
+        return None if token is None else Token(token, self._vocab.piece(token))
 
 
 class LlamaBackend:
@@ -169,7 +214,10 @@ class LlamaBackend:
             raise ModelError("has no tokenizer", path=file.path)
         trained = lib.llama_model_n_ctx_train(model)
         params = lib.llama_context_default_params()
-        params.n_ctx = min(self._context, trained) if trained > 0 else self._context
+        # For several short conversations, or one long one: a model that was trained for less
+        # than is allowed has room for more of them.
+        most = min(SLOTS * trained, self._context) if trained > 0 else self._context
+        params.n_ctx, params.n_seq_max, params.kv_unified = most, SLOTS, True
         params.n_batch = params.n_ubatch = BATCH
         params.n_threads = params.n_threads_batch = self._threads
         params.no_perf = True

@@ -6,8 +6,7 @@ import math
 import secrets
 from array import array
 from collections.abc import Set as AbstractSet
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from llmos_engine.backends.base import Sampling
 from llmos_engine.backends.llama_vocab import Vocab
@@ -18,7 +17,7 @@ RANDOM_SEED: Final = 0xFFFFFFFF
 
 
 class Sampler:
-    """The sampler of one answer; frees its C side when the ``with`` block ends.
+    """The sampler of one answer; :meth:`close` frees its C side.
 
     A grammar is only asked about the token that was chosen without it, and applied to the
     whole vocabulary when it rejects that one: milliseconds, against microseconds.
@@ -47,17 +46,6 @@ class Sampler:
                     code="unsupported_schema",
                 )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Free the C side."""
         chain, self._chain = self._chain, None
@@ -66,15 +54,15 @@ class Sampler:
             if sampler:
                 self._lib.llama_sampler_free(sampler)
 
-    def next(self, context: Any) -> int | None:
-        """Return the token that follows the last logits of ``context``; None at the end.
+    def next(self, context: Any, index: int) -> int | None:
+        """Return the token that follows the batch's token ``index``; None at the end.
 
         Raises :class:`~llmos_engine.errors.InvalidRequest` when the grammar allows no token
         of this vocabulary.
         """
-        token = self._choose(context)
+        token = self._choose(context, index)
         if self._grammar is not None and not (self._is_text(token) and self._fits(token)):
-            token = self._choose_constrained(context)
+            token = self._choose_constrained(context, index)
         if token in self._vocab.ends:
             return None
         if self._grammar is not None:
@@ -82,10 +70,10 @@ class Sampler:
             self._utf8.decode(self._vocab.piece(token))
         return token
 
-    def _choose_constrained(self, context: Any) -> int:
+    def _choose_constrained(self, context: Any, index: int) -> int:
         rejected = set(self._vocab.hidden - self._vocab.ends)
         while True:
-            token = self._choose(context, rejected)
+            token = self._choose(context, index, rejected)
             if not self._fits(token):  # not even one is left
                 raise InvalidRequest(
                     "the model has no token with which the answer could go on in this format",
@@ -96,10 +84,10 @@ class Sampler:
                 return token
             rejected.add(token)
 
-    def _choose(self, context: Any, rejected: AbstractSet[int] | None = None) -> int:
+    def _choose(self, context: Any, index: int, rejected: AbstractSet[int] | None = None) -> int:
         """Run the chain; with ``rejected`` only over what the grammar allows beside them."""
         lib, vocab = self._lib, self._vocab
-        row = self._logits(lib.llama_get_logits_ith(context, -1))
+        row = self._logits(lib.llama_get_logits_ith(context, index))
         # The chain sorts and shortens the candidates in place: begin anew each time.
         ctypes.memmove(self._candidates, vocab.candidates, len(vocab.candidates))
         self._view[1::3] = row

@@ -2,13 +2,14 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from llmos_api import ChatMessage, FinishReason, Health, HealthStatus
-from llmos_engine.backends.base import Progress, Prompt, Sampling, Step
+from llmos_engine.backends.base import Feed, Made, Progress, Prompt, Sampling, Shape, Token
 from llmos_engine.engine import Engine
 from llmos_engine.errors import (
     ContextOverflow,
@@ -17,6 +18,7 @@ from llmos_engine.errors import (
     ModelError,
     NotReady,
     QueueFull,
+    Refused,
 )
 from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
 from llmos_engine.models import ModelFile, ModelStore
@@ -27,29 +29,52 @@ PATIENCE = 10.0
 
 
 class ScriptedModel:
-    """Says what it was told to; `gate` holds it before each token."""
+    """Says what it was told to, one answer at a time; `gate` holds it before each token."""
 
     context = 32
     device = "a script"
+    shape = Shape(slots=1, capacity=32, batch=64)
 
     def __init__(self, backend: "ScriptedBackend") -> None:
         self._backend = backend
+        self._script: Iterator[str | Exception] = iter(())
 
     def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
         return Prompt(messages[-1].text.encode())
 
-    def generate(self, tokens: Sequence[int], sampling: Sampling) -> Generator[Step]:
+    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+        assert (slot, list(tokens)) == (0, list(tokens))
+        self._script = iter(self._backend.script)
+        return 0
+
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
+        assert len(feeds) == 1
+        return [self._next() for feed in feeds if feed.makes]
+
+    def _next(self) -> Made:
         backend = self._backend
-        yield Step(b"", 0)
-        try:
-            for step in backend.script:
-                backend.reached.set()
-                assert backend.gate.wait(PATIENCE)
-                if isinstance(step, Exception):
-                    raise step
-                yield Step(step.encode(), 1)
-        finally:
-            backend.ended.set()
+        step = next(self._script, None)
+        if step is None:
+            return None
+        backend.reached.set()
+        assert backend.gate.wait(PATIENCE)
+        if isinstance(step, Refused):
+            return step
+        if isinstance(step, Exception):
+            raise step
+        return Token(ord(step[0]), step.encode())
+
+    def park(self, slot: int) -> object:
+        return self._script
+
+    def resume(self, slot: int, parked: object) -> None:
+        self._script = cast("Iterator[str | Exception]", parked)
+
+    def drop(self, parked: object) -> None:
+        pass
+
+    def end(self, slot: int) -> None:
+        self._backend.ended.set()
 
     def close(self) -> None:
         self._backend.closed += 1

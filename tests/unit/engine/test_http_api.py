@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos_api import ChatChunk, ChatCompletion, ErrorBody, FinishReason
-from llmos_engine.app import MAX_BODY, make_app
+from llmos_engine.app import MAX_BODY, decode_request, make_app, make_work
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
 from llmos_engine.models import ModelStore
+from llmos_engine.scheduling.request import Priority
 from tests.unit.engine.gguf_file import tiny_model
 
 CHAT = "/v1/chat/completions"
@@ -289,3 +290,21 @@ def test_no_json_makes_the_engine_fail(api: Api, body: object) -> None:
 @given(st.text(max_size=20), st.fixed_dictionaries({}, optional=FIELDS))
 def test_no_options_make_the_engine_fail(api: Api, text: str, more: dict[str, Any]) -> None:
     check(api.post(ask(text, **more)))
+
+
+@pytest.mark.parametrize(
+    ("tier", "priority"),
+    [
+        (None, Priority.INTERACTIVE),
+        ("auto", Priority.INTERACTIVE),
+        ("priority", Priority.INTERACTIVE),
+        ("default", Priority.SERVICE),
+        ("flex", Priority.BATCH),
+    ],
+)
+def test_a_service_tier_only_takes_urgency_away(
+    tmp_path: Path, tier: str | None, priority: Priority
+) -> None:
+    tiny_model().write(tmp_path / "default.gguf")
+    body = json.dumps(ask() | ({"service_tier": tier} if tier else {})).encode()
+    assert make_work(decode_request(body), ModelStore([tmp_path])).priority is priority

@@ -1,0 +1,218 @@
+"""Answering with one loaded model: many requests side by side, a batch at a time.
+
+Connects what is asked (jobs) with who computes next (``scheduling``) and what computes (a back
+end). All of it happens on the decode thread.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from llmos_api.types import FinishReason, Usage
+from llmos_engine.backends.base import Feed, LoadedModel, Made
+from llmos_engine.errors import ContextOverflow, InvalidRequest, NotReady, Refused
+from llmos_engine.jobs import Failed, Finished, Job, Text
+from llmos_engine.scheduling.request import Request
+from llmos_engine.scheduling.scheduler import Kind, Move, Piece, Scheduler
+from llmos_engine.stops import StopFilter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Answer:
+    """A job, and how far its answer has come."""
+
+    job: Job
+    tokens: list[int]
+    """Of the prompt, and then those that were made."""
+    prompt: int
+    limit: int
+    text: StopFilter
+    begun: float
+    made: int = 0
+    parked: object = None
+    slot: int | None = None
+    end: FinishReason | None = None
+    fault: Refused | None = field(default=None)
+
+
+class Decoding:
+    """The answers that one model works on."""
+
+    def __init__(self, model: LoadedModel, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._model = model
+        self._clock = clock
+        shape = model.shape
+        self._scheduler = Scheduler(slots=shape.slots, capacity=shape.capacity, batch=shape.batch)
+        self._answers: dict[int, _Answer] = {}
+        self._number = 0
+        self.waiting = 0
+        """How many answers have no slot; may be read from any thread."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is being worked on."""
+        return not self._answers
+
+    def add(self, job: Job) -> None:
+        """Take a job on.
+
+        Raises:
+            Refused: its prompt cannot be read, or leaves no room for an answer.
+        """
+        prompt = self._model.prompt(job.work.messages)
+        if not prompt.tokens:
+            raise InvalidRequest(
+                "there is nothing to read: all messages are empty",
+                param="messages",
+                code="empty_prompt",
+            )
+        room = self._model.context - len(prompt.tokens)
+        if room < 1:
+            raise ContextOverflow(prompt=len(prompt.tokens), context=self._model.context)
+        limit = room if job.work.limit is None else min(room, job.work.limit)
+        self._number += 1
+        self._answers[self._number] = _Answer(
+            job=job,
+            tokens=list(prompt.tokens),
+            prompt=len(prompt.tokens),
+            limit=limit,
+            text=StopFilter((*job.work.stops, *prompt.stops)),
+            begun=self._clock(),
+        )
+        self._scheduler.submit(
+            Request(
+                id=self._number,
+                priority=job.work.priority,
+                prompt=len(prompt.tokens),
+                limit=limit,
+                arrived=self._clock(),
+            )
+        )
+
+    def turn(self) -> None:
+        """Compute one batch.
+
+        Raises:
+            DecodeFailed: the model has to be loaded again; the answers are still there to fail.
+        """
+        self._drop_cancelled()
+        now = self._clock()
+        self._carry_out(self._scheduler.place(now))
+        moves, step = self._scheduler.step(now)
+        self._carry_out(moves)
+        self.waiting = len(self._scheduler.queue(now))
+        pieces = [piece for piece in step.pieces if piece.request in self._answers]
+        if not pieces:
+            return
+        begun = self._clock()
+        results = iter(self._model.run([self._feed(piece) for piece in pieces]))
+        seconds = self._clock() - begun
+        for piece in pieces:
+            if piece.makes:
+                self._take(self._answers[piece.request], next(results))
+        ended = [n for n, answer in self._answers.items() if answer.end or answer.fault]
+        for number in {*self._scheduler.finished(step, ended, seconds), *ended}:
+            self._finish(number)
+
+    def fail(self, error: Refused) -> None:
+        """End all answers with ``error``; the model is not asked any more."""
+        answers, self._answers = self._answers, {}
+        for number, answer in answers.items():
+            self._scheduler.cancel(number)
+            answer.job.emit(Failed(error))
+
+    def stop(self) -> None:
+        """End all answers: the engine goes."""
+        self.fail(NotReady("the engine is stopping", code="stopping"))
+
+    # How it works
+
+    def _drop_cancelled(self) -> None:
+        for number in [n for n, answer in self._answers.items() if answer.job.cancelled]:
+            answer = self._answers.pop(number)
+            self._scheduler.cancel(number)
+            self._release(answer)
+            log.info("cancelled after %d tokens", answer.made)
+
+    def _carry_out(self, moves: Sequence[Move]) -> None:
+        for move in moves:
+            answer = self._answers[move.request]
+            match move.kind:
+                case Kind.PARK:
+                    answer.parked, answer.slot = self._model.park(move.slot), None
+                case Kind.RESUME:
+                    parked, answer.parked, answer.slot = answer.parked, None, move.slot
+                    self._model.resume(move.slot, parked)
+                case Kind.ADMIT:
+                    self._admit(move, answer)
+
+    def _admit(self, move: Move, answer: _Answer) -> None:
+        self._forget_parked(answer)  # it had begun, and had nothing in the cache yet
+        answer.slot = move.slot
+        try:
+            reused = self._model.open(move.slot, answer.tokens, answer.job.work.sampling)
+        except Refused as error:
+            answer.fault = error
+            self._finish(move.request)
+            self._scheduler.cancel(move.request)
+        else:
+            self._scheduler.reused(move.request, reused)
+
+    def _feed(self, piece: Piece) -> Feed:
+        tokens = self._answers[piece.request].tokens
+        end = piece.start + piece.count
+        return Feed(piece.slot, tokens[piece.start : end], piece.start, piece.makes)
+
+    def _take(self, answer: _Answer, made: Made) -> None:
+        if answer.job.cancelled:
+            return  # nobody listens; it goes before the next batch
+        if isinstance(made, Refused):
+            answer.fault = made
+        elif made is None:
+            answer.end = FinishReason.STOP
+            _emit_text(answer.job, answer.text.finish())
+        else:
+            answer.tokens.append(made.number)
+            answer.made += 1
+            _emit_text(answer.job, answer.text.feed(made.text))
+            if answer.text.stopped:
+                answer.end = FinishReason.STOP
+            elif answer.made >= answer.limit:
+                answer.end = FinishReason.LENGTH
+                _emit_text(answer.job, answer.text.finish())
+
+    def _finish(self, number: int) -> None:
+        answer = self._answers.pop(number)
+        self._release(answer)
+        if answer.fault is not None:
+            answer.job.emit(Failed(answer.fault))
+            return
+        usage = Usage(answer.prompt, answer.made, answer.prompt + answer.made)
+        reason = answer.end or FinishReason.LENGTH
+        answer.job.emit(Finished(reason, usage))
+        # Never what was said: the log is readable by more people than the conversation.
+        log.info(
+            "answered: %d tokens read, %d made, %.2f s, %s",
+            answer.prompt,
+            answer.made,
+            self._clock() - answer.begun,
+            reason.value,
+        )
+
+    def _release(self, answer: _Answer) -> None:
+        self._forget_parked(answer)
+        if answer.slot is not None:
+            self._model.end(answer.slot)
+
+    def _forget_parked(self, answer: _Answer) -> None:
+        if answer.parked is not None:
+            self._model.drop(answer.parked)
+            answer.parked = None
+
+
+def _emit_text(job: Job, text: str) -> None:
+    if text:
+        job.emit(Text(text))
