@@ -10,6 +10,10 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+MAX_CHOICES: Final = 8
+"""How many answers to one request there may be."""
+MAX_BIASES: Final = 1024
+"""How many tokens one request may make more or less probable."""
 MAX_STOPS: Final = 16
 """How many stop strings one request may have; OpenAI allows 4."""
 
@@ -147,6 +151,11 @@ class StreamOptions(Struct, frozen=True):
 # Floats are bounded so that "inf" and the like end as a clear 400, not in a sampler.
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 TopP = Annotated[float, Meta(gt=0, le=1)]
+MinP = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
+TokenNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+LogitBias = Annotated[dict[TokenNumber, Bias], Meta(max_length=MAX_BIASES)]
 TopK = Annotated[int, Meta(ge=0, le=1_000_000)]
 MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -171,7 +180,8 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True):
     """The body of ``POST /v1/chat/completions``.
 
     Without ``model`` the engine's default model answers. ``temperature`` 0 takes the most
-    probable token each time. ``top_k`` is not OpenAI's; llama.cpp's servers have it too.
+    probable token each time. ``top_k`` and ``min_p`` are not OpenAI's; llama.cpp's servers have
+    them too.
     """
 
     messages: Messages
@@ -183,10 +193,14 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True):
     temperature: Temperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
+    min_p: MinP | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: LogitBias | None = None
     seed: Seed | None = None
     stop: Stop | Stops | None = None
     response_format: ResponseFormat | None = None
-    n: Annotated[int, Meta(ge=1, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
     service_tier: ServiceTier | None = None
 
     @property

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -25,6 +27,7 @@ from llmos_api.types import (
     Usage,
 )
 from llmos_engine.engine import Engine
+from llmos_engine.errors import Refused
 from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
 
 FIRST_EVENT: Final = 5.0
@@ -39,25 +42,33 @@ CLIENT_GONE: Final = 499
 
 
 class Answer:
-    """One request in the engine, seen from the event loop.
+    """One request in the engine, seen from the event loop: a job for each of its choices.
 
-    Cancels the job when the client goes away; call :meth:`close` in any case.
+    Cancels the jobs when the client goes away; call :meth:`close` in any case.
     """
 
-    def __init__(self, engine: Engine, work: Work, request: Request) -> None:
+    def __init__(self, engine: Engine, works: Sequence[Work], request: Request) -> None:
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
         self.created = int(time.time())
-        self.model = work.model.id
+        self.model = works[0].model.id
+        self.choices = len(works)
         self._loop = asyncio.get_running_loop()
-        self._events: deque[Event | None] = deque()
+        self._events: deque[tuple[int, Event] | None] = deque()
         self._arrived = asyncio.Event()
         self._waking = False
-        self._job = Job(work, self._emit)
-        engine.submit(self._job)
+        self._jobs: list[Job] = []
+        try:
+            for index, work in enumerate(works):
+                job = Job(work, functools.partial(self._emit, index))
+                engine.submit(job)
+                self._jobs.append(job)
+        except Refused:
+            self._cancel()
+            raise
         self._watch = self._loop.create_task(self._until_disconnect(request.receive))
 
-    async def next(self) -> Event | None:
-        """Wait for the next event; None when the client has gone.
+    async def next(self) -> tuple[int, Event] | None:
+        """Wait for the next event, of which choice it is first; None when the client has gone.
 
         Text that has piled up comes as one event: a client that reads slowly, or a model
         that is fast, then costs a message for what is new and not one for each token.
@@ -65,23 +76,29 @@ class Answer:
         while not self._events:
             self._arrived.clear()
             await self._arrived.wait()
-        event = self._events.popleft()
-        if not isinstance(event, Text):
-            return event
-        parts = [event.text]
-        while self._events and isinstance(following := self._events[0], Text):
-            parts.append(following.text)
+        found = self._events.popleft()
+        if found is None or not isinstance(found[1], Text):
+            return found
+        index, parts = found[0], [found[1].text]
+        while self._events and (following := self._events[0]) is not None:
+            if following[0] != index or not isinstance(following[1], Text):
+                break
+            parts.append(following[1].text)
             self._events.popleft()
-        return Text("".join(parts))
+        return index, Text("".join(parts))
 
     def close(self) -> None:
         """Stop the work, if there is any left."""
-        self._job.cancel()
+        self._cancel()
         self._watch.cancel()
 
-    def _emit(self, event: Event) -> None:
+    def _cancel(self) -> None:
+        for job in self._jobs:
+            job.cancel()
+
+    def _emit(self, index: int, event: Event) -> None:
         """Take an event; called on the decode thread."""
-        self._events.append(event)
+        self._events.append((index, event))
         # Once is enough, however many events come: each call writes to the loop's pipe, and
         # a full pipe loses signals. The order is what makes it safe: append, then look.
         if not self._waking:
@@ -97,46 +114,57 @@ class Answer:
     async def _until_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._job.cancel()
+        self._cancel()
         self._events.append(None)
         self._arrived.set()
 
 
 async def whole(answer: Answer) -> Response:
-    """Answer with one JSON object; raises what the job failed with."""
-    parts: list[str] = []
+    """Answer with one JSON object; raises what a job failed with."""
+    parts: list[list[str]] = [[] for _ in range(answer.choices)]
+    ends: dict[int, Finished] = {}
     try:
-        while True:
+        while len(ends) < answer.choices:
             match await answer.next():
-                case Text(text):
-                    parts.append(text)
-                case Finished(reason, usage):
-                    message = ChatMessage(Role.ASSISTANT, "".join(parts))
-                    completion = ChatCompletion(
-                        id=answer.id,
-                        created=answer.created,
-                        model=answer.model,
-                        choices=(Choice(0, message, reason),),
-                        usage=usage,
-                    )
-                    body = msgspec.json.encode(completion)
-                    return Response(body, media_type="application/json")
-                case Failed(error):
+                case index, Text(text):
+                    parts[index].append(text)
+                case index, Finished() as end:
+                    ends[index] = end
+                case _, Failed(error):
                     raise error
                 case None:
                     return Response(status_code=CLIENT_GONE)
     finally:
         answer.close()
+    completion = ChatCompletion(
+        id=answer.id,
+        created=answer.created,
+        model=answer.model,
+        choices=tuple(
+            Choice(index, ChatMessage(Role.ASSISTANT, "".join(parts[index])), end.reason)
+            for index, end in sorted(ends.items())
+        ),
+        usage=usage_of(ends.values()),
+    )
+    return Response(msgspec.json.encode(completion), media_type="application/json")
+
+
+def usage_of(ends: Iterable[Finished]) -> Usage:
+    """The tokens of all choices; the prompt is the same, and counts once."""
+    usages = [end.usage for end in ends]
+    prompt = max(usage.prompt_tokens for usage in usages)
+    made = sum(usage.completion_tokens for usage in usages)
+    return Usage(prompt, made, prompt + made)
 
 
 async def streamed(answer: Answer, *, include_usage: bool) -> Response:
     """Answer with server-sent events; raises what the job failed with at its start."""
-    first: Event | None = None
+    first: tuple[int, Event] | None = None
     try:
         async with asyncio.timeout(FIRST_EVENT):
             first = await answer.next()
-        if isinstance(first, Failed):
-            raise first.error
+        if first is not None and isinstance(first[1], Failed):
+            raise first[1].error
     except TimeoutError:
         pass
     except BaseException:
@@ -150,7 +178,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, answer: Answer, first: Event | None, *, include_usage: bool) -> None:
+    def __init__(
+        self, answer: Answer, first: tuple[int, Event] | None, *, include_usage: bool
+    ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._answer = answer
@@ -163,7 +193,8 @@ class EventStream(Response):
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
             await send(start)
-            await self._send(send, self._chunk(Delta(role=Role.ASSISTANT, content="")))
+            for index in range(self._answer.choices):
+                await self._send(send, self._chunk(index, Delta(role=Role.ASSISTANT, content="")))
             await self._follow(send)
         finally:
             self._answer.close()
@@ -171,24 +202,25 @@ class EventStream(Response):
 
     async def _follow(self, send: Send) -> None:
         event = self._first
-        while True:
+        ends: list[Finished] = []
+        while len(ends) < self._answer.choices:
             match event or await self._next(send):
-                case Text(text):
-                    await self._send(send, self._chunk(Delta(content=text)))
-                case Finished(reason, usage):
-                    await self._send(send, self._chunk(Delta(), finish=reason))
-                    if self._include_usage:
-                        await self._send(send, self._chunk(None, usage=usage))
-                    await self._send_data(send, "[DONE]")
-                    return
-                case Failed(error):
+                case index, Text(text):
+                    await self._send(send, self._chunk(index, Delta(content=text)))
+                case index, Finished() as end:
+                    ends.append(end)
+                    await self._send(send, self._chunk(index, Delta(), finish=end.reason))
+                case _, Failed(error):
                     await self._send(send, error.body)
                     return
                 case None:
                     return
             event = None
+        if self._include_usage:
+            await self._send(send, self._chunk(0, None, usage=usage_of(ends)))
+        await self._send_data(send, "[DONE]")
 
-    async def _next(self, send: Send) -> Event | None:
+    async def _next(self, send: Send) -> tuple[int, Event] | None:
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):
@@ -197,9 +229,14 @@ class EventStream(Response):
                 await self._send_bytes(send, sse.encode_comment("still there"))
 
     def _chunk(
-        self, delta: Delta | None, *, finish: FinishReason | None = None, usage: Usage | None = None
+        self,
+        index: int,
+        delta: Delta | None,
+        *,
+        finish: FinishReason | None = None,
+        usage: Usage | None = None,
     ) -> ChatChunk:
-        choices = () if delta is None else (ChunkChoice(0, delta, finish),)
+        choices = () if delta is None else (ChunkChoice(index, delta, finish),)
         answer = self._answer
         return ChatChunk(answer.id, answer.created, answer.model, choices, usage)
 

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
@@ -75,7 +76,7 @@ async def _chat(request: Request) -> Response:
     ask = decode_request(await _body(request))
     # A schema takes milliseconds to compile and a model file to look at: not on the loop.
     work = await asyncio.to_thread(make_work, ask, engine.store)
-    answer = Answer(engine, work, request)
+    answer = Answer(engine, choices_of(work, ask.n or 1), request)
     if ask.stream:
         usage = ask.stream_options is not None and ask.stream_options.include_usage
         return await streamed(answer, include_usage=usage)
@@ -87,8 +88,9 @@ def decode_request(body: bytes) -> ChatRequest:
     try:
         return _DECODER.decode(body)
     except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$")
-        path = path.removesuffix("`").removeprefix(".")
+        what, _, place = str(error).partition(" - at ")
+        # A value is at `$.a.b`, and a wrong name of a member at `key` in `$.a`.
+        path = place.rpartition("`$")[2].removesuffix("`").removeprefix(".")
         where = f"{path}: " if path else ""
         raise InvalidRequest(f"{where}{what}", param=path or None, code="invalid_value") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -113,15 +115,28 @@ def make_work(ask: ChatRequest, store: ModelStore) -> Work:
     )
 
 
+def choices_of(work: Work, number: int) -> list[Work]:
+    """The same work ``number`` times; with a seed each has its own."""
+    seed = work.sampling.seed
+    if seed is None:
+        return [work] * number
+    seeds = (replace(work.sampling, seed=seed + index) for index in range(number))
+    return [replace(work, sampling=sampling) for sampling in seeds]
+
+
 def _sampling(ask: ChatRequest) -> Sampling:
-    usual = Sampling()
-    return Sampling(
-        temperature=usual.temperature if ask.temperature is None else ask.temperature,
-        top_p=usual.top_p if ask.top_p is None else ask.top_p,
-        top_k=usual.top_k if ask.top_k is None else ask.top_k,
-        seed=ask.seed,
-        constraint=_constraint(ask),
-    )
+    said: dict[str, Any] = {
+        "temperature": ask.temperature,
+        "top_p": ask.top_p,
+        "top_k": ask.top_k,
+        "min_p": ask.min_p,
+        "frequency_penalty": ask.frequency_penalty,
+        "presence_penalty": ask.presence_penalty,
+        "bias": ask.logit_bias,
+        "seed": ask.seed,
+        "constraint": _constraint(ask),
+    }
+    return replace(Sampling(), **{name: value for name, value in said.items() if value is not None})
 
 
 def _constraint(ask: ChatRequest) -> Constraint | None:

@@ -78,6 +78,23 @@ async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
         assert [(await task).text for task in beside] == alone
 
 
+async def test_biases_and_penalties_change_what_is_said(llama: Launcher) -> None:
+    async with llama.running() as service, service.client() as client:
+
+        async def said(**more: Any) -> str:
+            return (await client.chat(ask("Hello", max_tokens=40, temperature=0, **more))).text
+
+        usual = await said()
+        # In this vocabulary a byte's token has the byte's number.
+        assert await said(logit_bias={ord("a"): 100.0}) == "a" * 40
+        two = {ord("a"): 100.0, ord("b"): 95.0}
+        assert "b" in await said(logit_bias=two, frequency_penalty=2.0)
+        request = ask("Hello", max_tokens=40, temperature=2.0, min_p=1.0, seed=3)
+        assert (await client.chat(request)).text == usual
+        with pytest.raises(BadRequest, match="there is no token 2000000000"):
+            await said(logit_bias={2_000_000_000: 1.0})
+
+
 async def test_control_tokens_in_a_message_are_read_as_text(llama: Launcher) -> None:
     async def tokens(client: EngineClient, text: str) -> int:
         return (await client.chat(ask(text, max_tokens=1))).usage.prompt_tokens

@@ -6,7 +6,7 @@ short.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from llmos_api.types import ChatMessage
@@ -45,6 +45,12 @@ class Sampling:
     temperature: float = 0.7
     top_p: float = 0.95
     top_k: int = 40
+    min_p: float = 0.0
+    """Leaves out what is less probable than so many times the most probable token."""
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    bias: Mapping[int, float] = field(default_factory=dict)
+    """What is added to the logits of tokens, by their numbers."""
     seed: int | None = None
     constraint: Constraint | None = None
 

@@ -5,6 +5,7 @@ import ctypes
 import math
 import secrets
 from array import array
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from llmos_engine.errors import InvalidRequest
 
 RANDOM_SEED: Final = 0xFFFFFFFF
 """llama.cpp takes this one as "choose a seed yourself"."""
+
+PENALTY_REACH: Final = 1 << 16
+"""Tokens of the answer that the penalties look back to."""
 
 
 class Sampler:
@@ -29,6 +33,12 @@ class Sampler:
     def __init__(self, lib: Any, vocab: Vocab, sampling: Sampling) -> None:
         self._lib = lib
         self._vocab = vocab
+        if beyond := [token for token in sampling.bias if token >= vocab.size]:
+            raise InvalidRequest(
+                f"there is no token {beyond[0]}: the model has {vocab.size}",
+                param="logit_bias",
+                code="invalid_value",
+            )
         self._chain = self._make_chain(sampling)
         self._grammar = None
         self._candidates = (lib.llama_token_data * vocab.size)()
@@ -65,6 +75,8 @@ class Sampler:
             token = self._choose_constrained(context, index)
         if token in self._vocab.ends:
             return None
+        # The penalties look at what was said.
+        self._lib.llama_sampler_accept(self._chain, token)
         if self._grammar is not None:
             self._lib.llama_sampler_accept(self._grammar, token)
             self._utf8.decode(self._vocab.piece(token))
@@ -147,13 +159,28 @@ class Sampler:
         params = lib.llama_sampler_chain_default_params()
         params.no_perf = True
         chain = lib.llama_sampler_chain_init(params)
-        if sampling.temperature <= 0:
-            lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
-            return chain
-        if sampling.top_k > 0:
-            lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_k(sampling.top_k))
-        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_p(sampling.top_p, 1))
-        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_temp(sampling.temperature))
-        seed = secrets.randbelow(RANDOM_SEED) if sampling.seed is None else sampling.seed
-        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_dist(seed % RANDOM_SEED))
+        for link in self._links(sampling):
+            lib.llama_sampler_chain_add(chain, link)
         return chain
+
+    def _links(self, sampling: Sampling) -> Iterator[Any]:
+        """The chain in its order: what changes logits, what leaves tokens out, what chooses."""
+        lib, size = self._lib, self._vocab.size
+        if sampling.bias:
+            biases = (lib.llama_logit_bias * len(sampling.bias))(*sampling.bias.items())
+            yield lib.llama_sampler_init_logit_bias(size, len(biases), biases)
+        if sampling.frequency_penalty or sampling.presence_penalty:
+            yield lib.llama_sampler_init_penalties(
+                size, PENALTY_REACH, 1.0, sampling.frequency_penalty, sampling.presence_penalty
+            )
+        if sampling.temperature <= 0:
+            yield lib.llama_sampler_init_greedy()
+            return
+        if sampling.top_k > 0:
+            yield lib.llama_sampler_init_top_k(sampling.top_k)
+        yield lib.llama_sampler_init_top_p(sampling.top_p, 1)
+        if sampling.min_p > 0:
+            yield lib.llama_sampler_init_min_p(sampling.min_p, 1)
+        yield lib.llama_sampler_init_temp(sampling.temperature)
+        seed = secrets.randbelow(RANDOM_SEED) if sampling.seed is None else sampling.seed
+        yield lib.llama_sampler_init_dist(seed % RANDOM_SEED)

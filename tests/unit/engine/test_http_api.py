@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos_api import ChatChunk, ChatCompletion, ErrorBody, FinishReason
-from llmos_engine.app import MAX_BODY, decode_request, make_app, make_work
+from llmos_engine.app import MAX_BODY, choices_of, decode_request, make_app, make_work
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
@@ -290,6 +290,56 @@ def test_no_json_makes_the_engine_fail(api: Api, body: object) -> None:
 @given(st.text(max_size=20), st.fixed_dictionaries({}, optional=FIELDS))
 def test_no_options_make_the_engine_fail(api: Api, text: str, more: dict[str, Any]) -> None:
     check(api.post(ask(text, **more)))
+
+
+def test_several_answers_to_one_request(api: Api) -> None:
+    response = api.post(ask("hello", n=3))
+    completion = msgspec.json.decode(response.content, type=ChatCompletion)
+    assert [(c.index, c.message.text) for c in completion.choices] == [
+        (index, "hello") for index in range(3)
+    ]
+    usage = completion.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (5, 15, 20)
+
+
+def test_several_answers_in_one_stream(api: Api) -> None:
+    body = ask("hello", n=3, stream=True, stream_options={"include_usage": True})
+    lines = api.post(body).text.split("\n\n")
+    assert lines[-2:] == ["data: [DONE]", ""]
+    chunks = [
+        msgspec.json.decode(line.removeprefix("data: "), type=ChatChunk) for line in lines[:-2]
+    ]
+    texts = {0: "", 1: "", 2: ""}
+    for chunk in chunks[:-1]:
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert set(texts.values()) == {"hello"}
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 15
+
+
+def test_each_of_several_answers_has_its_own_seed(tmp_path: Path) -> None:
+    tiny_model().write(tmp_path / "default.gguf")
+    body = json.dumps(ask(seed=7)).encode()
+    works = choices_of(make_work(decode_request(body), ModelStore([tmp_path])), 3)
+    assert [work.sampling.seed for work in works] == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n", 9),
+        ("min_p", 1.5),
+        ("frequency_penalty", -3),
+        ("logit_bias", {"5": 101}),
+        ("logit_bias", {"five": 1}),
+        ("service_tier", "golden"),
+    ],
+)
+def test_a_value_out_of_its_bounds_is_named(api: Api, field: str, value: object) -> None:
+    response = api.post(ask() | {field: value})
+    assert response.status_code == 400
+    assert str(detail(response)["param"]).startswith(field)
 
 
 @pytest.mark.parametrize(
