@@ -1,4 +1,4 @@
-"""The HTTP side: three endpoints, and every error in OpenAI's shape."""
+"""The HTTP side: the endpoints, and every error in OpenAI's shape."""
 
 import asyncio
 import re
@@ -27,6 +27,7 @@ from llmos_engine.backends.base import Constraint, Sampling
 from llmos_engine.engine import Engine
 from llmos_engine.errors import InvalidRequest, ModelError, NotReady, Refused, TooLarge
 from llmos_engine.jobs import Work
+from llmos_engine.metrics import CONTENT_TYPE
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from llmos_engine.schema import compile_schema
@@ -47,6 +48,7 @@ def make_app(engine: Engine) -> Starlette:
     app = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),
+            Route("/metrics", _metrics, methods=["GET"]),
             Route("/v1/models", _models, methods=["GET"]),
             Route("/v1/chat/completions", _chat, methods=["POST"]),
         ],
@@ -64,6 +66,10 @@ def make_app(engine: Engine) -> Starlette:
 async def _health(request: Request) -> Response:
     health = _engine(request).health
     return _json(health, status=health.status.http_status)
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(_engine(request).metrics.text(), media_type=CONTENT_TYPE)
 
 
 async def _models(request: Request) -> Response:

@@ -13,6 +13,7 @@ from llmos_api.types import FinishReason, Usage
 from llmos_engine.backends.base import Feed, LoadedModel, Made
 from llmos_engine.errors import ContextOverflow, InvalidRequest, NotReady, Refused
 from llmos_engine.jobs import Failed, Finished, Job, Text
+from llmos_engine.metrics import Metrics, label
 from llmos_engine.scheduling.request import Request
 from llmos_engine.scheduling.scheduler import Kind, Move, Piece, Scheduler
 from llmos_engine.stops import StopFilter
@@ -31,6 +32,8 @@ class _Answer:
     limit: int
     text: StopFilter
     begun: float
+    last: float
+    """When its last token was made, or it was taken on."""
     made: int = 0
     parked: object = None
     slot: int | None = None
@@ -41,8 +44,15 @@ class _Answer:
 class Decoding:
     """The answers that one model works on."""
 
-    def __init__(self, model: LoadedModel, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._model = model
+        self._metrics = metrics or Metrics()
         self._clock = clock
         shape = model.shape
         self._scheduler = Scheduler(slots=shape.slots, capacity=shape.capacity, batch=shape.batch)
@@ -81,6 +91,7 @@ class Decoding:
             limit=limit,
             text=StopFilter((*job.work.stops, *prompt.stops)),
             begun=self._clock(),
+            last=self._clock(),
         )
         self._scheduler.submit(
             Request(
@@ -104,12 +115,16 @@ class Decoding:
         moves, step = self._scheduler.step(now)
         self._carry_out(moves)
         self.waiting = len(self._scheduler.queue(now))
+        self._metrics.waiting.set(self.waiting)
+        self._metrics.running.set(len(self._answers) - self.waiting)
         pieces = [piece for piece in step.pieces if piece.request in self._answers]
         if not pieces:
             return
         begun = self._clock()
         results = iter(self._model.run([self._feed(piece) for piece in pieces]))
         seconds = self._clock() - begun
+        self._metrics.step.observe(seconds)
+        self._metrics.tokens.labels("read").inc(step.read)
         for piece in pieces:
             if piece.makes:
                 self._take(self._answers[piece.request], next(results))
@@ -135,6 +150,7 @@ class Decoding:
             answer = self._answers.pop(number)
             self._scheduler.cancel(number)
             self._release(answer)
+            self._metrics.requests.labels(_label(answer), "cancelled").inc()
             log.info("cancelled after %d tokens", answer.made)
 
     def _carry_out(self, moves: Sequence[Move]) -> None:
@@ -142,6 +158,7 @@ class Decoding:
             answer = self._answers[move.request]
             match move.kind:
                 case Kind.PARK:
+                    self._metrics.parked.inc()
                     answer.parked, answer.slot = self._model.park(move.slot), None
                 case Kind.RESUME:
                     parked, answer.parked, answer.slot = answer.parked, None, move.slot
@@ -160,6 +177,7 @@ class Decoding:
             self._scheduler.cancel(move.request)
         else:
             self._scheduler.reused(move.request, reused)
+            self._metrics.tokens.labels("found").inc(reused)
 
     def _feed(self, piece: Piece) -> Feed:
         tokens = self._answers[piece.request].tokens
@@ -177,6 +195,7 @@ class Decoding:
         else:
             answer.tokens.append(made.number)
             answer.made += 1
+            self._time(answer)
             _emit_text(answer.job, answer.text.feed(made.text))
             if answer.text.stopped:
                 answer.end = FinishReason.STOP
@@ -184,14 +203,23 @@ class Decoding:
                 answer.end = FinishReason.LENGTH
                 _emit_text(answer.job, answer.text.finish())
 
+    def _time(self, answer: _Answer) -> None:
+        now = self._clock()
+        waits = self._metrics.first if answer.made == 1 else self._metrics.gap
+        waits.labels(_label(answer)).observe(now - answer.last)
+        answer.last = now
+        self._metrics.tokens.labels("made").inc()
+
     def _finish(self, number: int) -> None:
         answer = self._answers.pop(number)
         self._release(answer)
+        reason = answer.end or FinishReason.LENGTH
+        how = "refused" if answer.fault is not None else reason.value
+        self._metrics.requests.labels(_label(answer), how).inc()
         if answer.fault is not None:
             answer.job.emit(Failed(answer.fault))
             return
         usage = Usage(answer.prompt, answer.made, answer.prompt + answer.made)
-        reason = answer.end or FinishReason.LENGTH
         answer.job.emit(Finished(reason, usage))
         # Never what was said: the log is readable by more people than the conversation.
         log.info(
@@ -211,6 +239,10 @@ class Decoding:
         if answer.parked is not None:
             self._model.drop(answer.parked)
             answer.parked = None
+
+
+def _label(answer: _Answer) -> str:
+    return label(answer.job.work.priority)
 
 
 def _emit_text(job: Job, text: str) -> None:

@@ -21,6 +21,7 @@ from llmos_engine.backends.base import Backend, LoadedModel
 from llmos_engine.decoding import Decoding
 from llmos_engine.errors import DecodeFailed, ModelError, NotReady, Refused
 from llmos_engine.jobs import Failed, Job, JobQueue
+from llmos_engine.metrics import Metrics
 from llmos_engine.models import ModelFile, ModelStore
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Engine:
         on_health: Callable[[Health], None] = lambda _: None,
     ) -> None:
         self.store = store
+        self.metrics = Metrics()
         self._backend = backend
         self._queue = JobQueue(queue_limit, elsewhere=self._without_slot)
         self._clock = clock
@@ -212,13 +214,17 @@ class Engine:
         log.info("loading %s", file.path)
         started = self._clock()
         model = self._backend.load(file, self._progress)
-        loaded = self._loaded = _Loaded(file, model, Decoding(model, clock=self._clock))
+        loaded = self._loaded = _Loaded(
+            file, model, Decoding(model, metrics=self.metrics, clock=self._clock)
+        )
+        self.metrics.loads.inc()
         self._be(Health(HealthStatus.OK, model=file.id, device=model.device))
         log.info("loaded %s on %s in %.2f s", file.id, model.device, self._clock() - started)
         return loaded
 
     def _be(self, health: Health) -> None:
         self._health = health
+        self.metrics.ready.set(health.ready)
         self._on_health(health)
 
     def _progress(self, share: float) -> bool:

@@ -30,7 +30,9 @@ async def test_an_example_gives_an_answer(tmp_path: Path, example: str) -> None:
             ["bash", "-euc", script], capture_output=True, text=True, check=False
         )
     assert done.returncode == 0, done.stderr
-    if "-N" in example:
+    if "/metrics" in example:
+        assert "\nllmos_engine_ready " in done.stdout
+    elif "-N" in example:
         assert done.stdout.endswith("data: [DONE]\n\n")
     else:
         assert "error" not in json.loads(done.stdout)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from llmos_api import ChatRequest
 from llmos_engine.backends.base import Sampling
 from llmos_engine.jobs import RETRY_AFTER
 from llmos_engine.main import main
+from llmos_engine.metrics import Metrics
 from llmos_engine.schema import ANY_DEPTH, MAX_DEPTH, MAX_NODES, MAX_REPEAT
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +33,16 @@ def test_every_error_code_is_explained(code: str) -> None:
 @pytest.mark.parametrize("field", [f.name for f in msgspec.structs.fields(ChatRequest)])
 def test_every_field_of_a_request_is_explained(field: str) -> None:
     assert re.search(rf"^\|[^|]*`{field}`", PAGE, re.MULTILINE)
+
+
+def test_every_metric_is_explained_and_no_other() -> None:
+    families = text_string_to_metric_families(Metrics().text().decode())
+    real = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in families
+        if not family.name.endswith("_created")
+    }
+    assert real == set(re.findall(r"`(llmos_engine_\w+)`", PAGE))
 
 
 def test_the_defaults_and_limits_on_the_page_are_the_real_ones() -> None:

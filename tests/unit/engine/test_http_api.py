@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from llmos_api import ChatChunk, ChatCompletion, ErrorBody, FinishReason
 from llmos_engine.app import MAX_BODY, choices_of, decode_request, make_app, make_work
@@ -290,6 +291,30 @@ def test_no_json_makes_the_engine_fail(api: Api, body: object) -> None:
 @given(st.text(max_size=20), st.fixed_dictionaries({}, optional=FIELDS))
 def test_no_options_make_the_engine_fail(api: Api, text: str, more: dict[str, Any]) -> None:
     check(api.post(ask(text, **more)))
+
+
+def test_what_was_answered_is_counted(api: Api) -> None:
+    def counted() -> dict[tuple[str, str], float]:
+        families = text_string_to_metric_families(api.get("/metrics").text)
+        return {
+            (sample.name, ",".join(sample.labels.values())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    before = counted()
+    api.post(ask("hello", service_tier="flex"))
+    after = counted()
+
+    def more(name: str, labels: str) -> float:
+        return after[name, labels] - before.get((name, labels), 0.0)
+
+    assert more("llmos_engine_requests_total", "batch,stop") == 1
+    assert more("llmos_engine_tokens_total", "read") == 5
+    assert more("llmos_engine_tokens_total", "made") == 5
+    assert more("llmos_engine_first_token_seconds_count", "batch") == 1
+    assert more("llmos_engine_token_gap_seconds_count", "batch") == 4
+    assert after["llmos_engine_ready", ""] == 1
 
 
 def test_several_answers_to_one_request(api: Api) -> None:
