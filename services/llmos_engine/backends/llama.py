@@ -41,6 +41,9 @@ BATCH: Final = 256
 SLOTS: Final = 8
 """Sequences side by side."""
 
+SHARED: Final = 4096
+"""Tokens of KV cache that several short conversations share."""
+
 NO_ROOM: Final = 1
 """``llama_decode`` found no place in the KV cache; nothing was computed."""
 
@@ -214,10 +217,10 @@ class LlamaBackend:
             raise ModelError("has no tokenizer", path=file.path)
         trained = lib.llama_model_n_ctx_train(model)
         params = lib.llama_context_default_params()
-        # For several short conversations, or one long one: a model that was trained for less
-        # than is allowed has room for more of them.
-        most = min(SLOTS * trained, self._context) if trained > 0 else self._context
-        params.n_ctx, params.n_seq_max, params.kv_unified = most, SLOTS, True
+        own = min(self._context, trained) if trained > 0 else self._context
+        # Sequences share it. A model for short conversations gets room for several.
+        params.n_ctx = max(own, min(SLOTS * own, SHARED, self._context))
+        params.n_seq_max, params.kv_unified = SLOTS, True
         params.n_batch = params.n_ubatch = BATCH
         params.n_threads = params.n_threads_batch = self._threads
         params.no_perf = True

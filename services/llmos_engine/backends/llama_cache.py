@@ -17,7 +17,7 @@ class Parked(NamedTuple):
     """A sequence outside the cache: its tokens, and their state as llama.cpp writes it."""
 
     tokens: list[int]
-    state: bytes
+    state: "ctypes.Array[ctypes.c_uint8]"
 
 
 class LlamaCache:
@@ -97,7 +97,7 @@ class LlamaCache:
         state = (ctypes.c_uint8 * size)()
         if int(self._lib.llama_state_seq_get_data(self._ctx, state, size, slot)) != size:
             raise DecodeFailed("a sequence cannot be taken out of the KV cache")
-        parked = Parked(self._tokens[slot], bytes(state))
+        parked = Parked(self._tokens[slot], state)
         self._clear(slot)
         self._busy.discard(slot)
         return parked
@@ -111,8 +111,7 @@ class LlamaCache:
         self._clear(slot)
         self._busy.add(slot)
         self.make_room(len(parked.tokens))
-        size = len(parked.state)
-        state = (ctypes.c_uint8 * size).from_buffer_copy(parked.state)
+        state, size = parked.state, len(parked.state)
         if not self._lib.llama_state_seq_set_data(self._ctx, state, size, slot):
             self.forget_ended()
             if not self._lib.llama_state_seq_set_data(self._ctx, state, size, slot):
