@@ -94,7 +94,7 @@ MESSAGE = {"role": "user", "content": "hi"}
         ({"messages": [MESSAGE], "temperature": 2.5}, "temperature", "<= 2"),
         ({"messages": [MESSAGE], "top_p": 0}, "top_p", "> 0"),
         ({"messages": [MESSAGE], "max_tokens": 0}, "max_tokens", ">= 1"),
-        ({"messages": [MESSAGE], "n": 2}, "n", "<= 1"),
+        ({"messages": [MESSAGE], "n": 9}, "n", "<= 8"),
         ({"messages": [MESSAGE], "stop": ["a", ""]}, "stop[1]", "length >= 1"),
         (
             {"messages": [MESSAGE], "response_format": {"type": "xml"}},
