@@ -64,7 +64,8 @@ def test_the_machine_runs(vm: Machine) -> None:
 def test_what_is_typed_on_the_serial_console_is_answered(vm: Machine) -> None:
     vm.serial.type_line("echo typed on the serial line")
     vm.serial.wait_for_text("typed on the serial line", seconds=60)
-    assert "UEFI Interactive Shell" in vm.serial.log_text()
+    said = vm.serial.log_text()
+    assert "UEFI Interactive Shell" in said, repr(said)
 
 
 def test_keys_reach_the_screen_and_a_screenshot_shows_it(vm: Machine) -> None:
