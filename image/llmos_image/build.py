@@ -82,7 +82,9 @@ def build(
             staged = _stage(spec, ground, source, work, log)
             driver = _stage_nvidia(spec, ground, source, cache, staged, log)
         with report.phase("Initrd"):
-            starter = initrd.built(spec, tree, source / "overlays", cache, ground.tools, log)
+            starter = initrd.built(
+                spec, tree, source / "overlays", cache, ground.tools, work / "initrd", log
+            )
         with report.phase("Image"):
             place = _workplace(spec, cache, ground.tools, work, partial)
             mkosi.build(

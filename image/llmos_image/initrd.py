@@ -2,19 +2,17 @@
 
 import datetime
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from llmos_image import mkosi
+from llmos_image import mkosi, payload
 from llmos_image.cache import Cache, digest_of_tree
-from llmos_image.payload import INITRD, normalize_modes
+from llmos_image.payload import INITRD
 from llmos_image.render import RenderedTree
 from llmos_image.run import Log
 from llmos_image.spec import ImageSpec
 from llmos_image.tools import ToolsTree
 
-_SANDBOX = "mkosi.sandbox"
 _CPIO = "initrd.cpio.zst"
 _FACTS = "initrd.sbom.tar"
 _DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -35,45 +33,38 @@ def built(
     overlays: Path,
     cache: Cache,
     tools: ToolsTree,
+    work: Path,
     log: Log,
 ) -> Initrd:
     """The initrd of ``spec`` with its own files, ``overlays``/initrd; found in the cache or made.
 
     All its files are of one day: with the day of the sources it would differ after each change
-    of anything.
+    of anything. It is made in ``work``, a new folder.
 
     Raises:
         BuildFailed: mkosi failed.
     """
     tree = _tree_of(rendered)
-    configuration = {str(path): tree.files[path].text for path in sorted(tree.files)}
-    named = {name: text for name, text in configuration.items() if not name.startswith(_SANDBOX)}
-    parts = {
-        "tools": tools.path.parent.name,
-        "suite": spec.debian.suite,
-        "configuration": named,
-        "files": digest_of_tree(overlays / INITRD),
-    }
+    # The mirror in the package sources makes no other initrd.
+    own = {str(path): file.text for path, file in tree.files.items() if not _is_source(path)}
+    packages = {"tools": tools.path.parent.name, "suite": spec.debian.suite, "initrd": own}
+    parts = {**packages, "files": digest_of_tree(overlays / INITRD)}
 
     def make(content: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=cache.root, prefix="initrd-") as name:
-            work = Path(name)
-            tree.write(work / "tree")
-            extra = work / "tree" / "mkosi.extra"
-            shutil.copytree(overlays / INITRD, extra, symlinks=True, dirs_exist_ok=True)
-            normalize_modes(extra)
-            place = mkosi.Workplace(
-                tree=work / "tree",
-                output=work / "output",
-                workspace=work / "workspace",
-                layers=cache.scratch("layers", {"of": "initrd", **parts, "files": ""}),
-                packages=cache.scratch("packages", {"suite": spec.debian.suite}),
-            )
-            for folder in (place.output, place.workspace):
-                folder.mkdir()
-            mkosi.build(tools, place, date=_DATE, packages=[], extra=[], log=log)
-            for made in (_CPIO, _FACTS):
-                shutil.move((place.output / made).resolve(), content / made)
+        place = mkosi.Workplace(
+            tree=work / "tree",
+            output=work / "output",
+            workspace=work / "workspace",
+            layers=cache.scratch("layers", packages),
+            packages=cache.scratch("packages", {"suite": spec.debian.suite}),
+        )
+        tree.write(place.tree)
+        payload.stage(place.tree / "mkosi.extra", [overlays / INITRD], ())
+        for folder in (place.output, place.workspace):
+            folder.mkdir()
+        mkosi.build(tools, place, date=_DATE, packages=[], extra=[], log=log)
+        for made in (_CPIO, _FACTS):
+            shutil.move((place.output / made).resolve(), content / made)
 
     content = cache.get("initrd", parts, what="initrd", make=make).content
     return Initrd(content / _CPIO, content / _FACTS)
@@ -86,5 +77,9 @@ def _tree_of(rendered: RenderedTree) -> RenderedTree:
         for path, file in rendered.files.items()
         if path.is_relative_to(INITRD)
     }
-    sources = {path: file for path, file in rendered.files.items() if path.parts[0] == _SANDBOX}
+    sources = {path: file for path, file in rendered.files.items() if _is_source(path)}
     return RenderedTree({**inner, **sources})
+
+
+def _is_source(path: PurePosixPath) -> bool:
+    return path.parts[0] == "mkosi.sandbox"

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -40,6 +40,8 @@ _PRIORITIES: Final[Mapping[ServiceTier | None, Priority]] = {
     ServiceTier.DEFAULT: Priority.SERVICE,
     ServiceTier.FLEX: Priority.BATCH,
 }
+T = TypeVar("T")
+
 _DECODER: Final = msgspec.json.Decoder(ChatRequest)
 
 
@@ -131,18 +133,22 @@ def choices_of(work: Work, number: int) -> list[Work]:
 
 
 def _sampling(ask: ChatRequest) -> Sampling:
-    said: dict[str, Any] = {
-        "temperature": ask.temperature,
-        "top_p": ask.top_p,
-        "top_k": ask.top_k,
-        "min_p": ask.min_p,
-        "frequency_penalty": ask.frequency_penalty,
-        "presence_penalty": ask.presence_penalty,
-        "bias": ask.logit_bias,
-        "seed": ask.seed,
-        "constraint": _constraint(ask),
-    }
-    return replace(Sampling(), **{name: value for name, value in said.items() if value is not None})
+    usual = Sampling()
+    return Sampling(
+        temperature=_or(ask.temperature, usual.temperature),
+        top_p=_or(ask.top_p, usual.top_p),
+        top_k=_or(ask.top_k, usual.top_k),
+        min_p=_or(ask.min_p, usual.min_p),
+        frequency_penalty=_or(ask.frequency_penalty, usual.frequency_penalty),
+        presence_penalty=_or(ask.presence_penalty, usual.presence_penalty),
+        bias=ask.logit_bias or {},
+        seed=ask.seed,
+        constraint=_constraint(ask),
+    )
+
+
+def _or(said: T | None, usual: T) -> T:
+    return usual if said is None else said
 
 
 def _constraint(ask: ChatRequest) -> Constraint | None:

@@ -7,7 +7,7 @@ end). All of it happens on the decode thread.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from llmos_api.types import FinishReason, Usage
 from llmos_engine.backends.base import Feed, LoadedModel, Made
@@ -38,7 +38,7 @@ class _Answer:
     parked: object = None
     slot: int | None = None
     end: FinishReason | None = None
-    fault: Refused | None = field(default=None)
+    fault: Refused | None = None
 
 
 class Decoding:
@@ -133,10 +133,11 @@ class Decoding:
             self._finish(number)
 
     def fail(self, error: Refused) -> None:
-        """End all answers with ``error``; the model is not asked any more."""
+        """End all answers with ``error``; the model computes nothing more."""
         answers, self._answers = self._answers, {}
         for number, answer in answers.items():
             self._scheduler.cancel(number)
+            self._forget_parked(answer)
             answer.job.emit(Failed(error))
 
     def stop(self) -> None:

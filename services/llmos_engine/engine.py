@@ -170,9 +170,9 @@ class Engine:
         try:
             yield
         except Refused as error:
-            self._fail_jobs(job, error)
+            self._refuse(job, error)
         except ModelError as error:
-            self._fail_jobs(job, NotReady(str(error), code="model_failed"))
+            self._refuse(job, NotReady(str(error), code="model_failed"))
             self._load_default()
         except DecodeFailed as error:
             log.error("%s", error)
@@ -183,14 +183,14 @@ class Engine:
             what = f"the engine failed: {type(error).__name__}"
             self._begin_anew(job, what, code="engine_fault")
 
-    def _fail_jobs(self, job: Job | None, error: Refused) -> None:
+    def _refuse(self, job: Job | None, error: Refused) -> None:
         if job is not None:
             job.emit(Failed(error))
 
     def _begin_anew(self, job: Job | None, what: str, *, code: str) -> None:
         """Fail all that the model works on, and load it again: its state is not known."""
         error = NotReady(what, code=code)
-        self._fail_jobs(job, error)
+        self._refuse(job, error)
         if self._loaded is not None:
             self._loaded.decoding.fail(error)
         self._unload()

@@ -1,83 +1,109 @@
-"""The image as plain mkosi builds it, with the same packages, files and format as ours.
+"""Images that mkosi builds alone, by a configuration as a person would write it by its manual.
 
-Plain means: a configuration as a person would write it by mkosi's manual, with mkosi's own
-initrd. What ours does besides is its own: our code, five entries of the boot menu, the
+One is small and boots; the other has the same packages, files and format as ours, for the time
+that it takes. What ours does besides is its own: our code, five entries of the boot menu, the
 partitions apart for updates, the lists of contents, checksums.
 """
 
+import datetime
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from llmos_image import mkosi, payload
 from llmos_image.archive import host_archive
-from llmos_image.build import Ground, prepare
+from llmos_image.build import prepare
 from llmos_image.cache import Cache
 from llmos_image.progress import PlainReporter
 from llmos_image.render import RenderedFile, RenderedTree, kernel_arguments_of, packages_of, render
 from llmos_image.run import Log
 from llmos_image.sourcedate import source_date
 from llmos_image.spec import ImageSpec, load
+from llmos_image.tools import ToolsTree
 from tests.bench.image import ROOT
 
-_SAME = {"mkosi.sandbox", "mkosi.repart"}
+SOURCES = "mkosi.sandbox"
+"""Where a tree has its package sources."""
 
 
-def build_plainly(cache: Cache, work: Path, log: Log) -> tuple[float, Path]:
+def spec_of_ours() -> ImageSpec:
+    """The spec ``vm``, with the archive of this host."""
+    return load(ROOT / "image" / "specs" / "vm.toml").with_archive(host_archive())
+
+
+def like_ours(cache: Cache, work: Path, log: Log) -> tuple[float, Path]:
     """Build the spec ``vm`` with mkosi alone; the seconds it took, and the disk."""
-    spec = load(ROOT / "image" / "specs" / "vm.toml").with_archive(host_archive())
+    spec = spec_of_ours()
     ground = prepare(spec, cache, PlainReporter(), log)
     staged = work / "payload"
     staged.mkdir(parents=True)
     payload.stage(staged, (), spec.models)
     begun = time.monotonic()
-    _tree(spec).write(work / "tree")
-    _build(ground, spec, cache, work, staged, log)
-    return time.monotonic() - begun, work / "output" / "image.raw"
-
-
-def _build(
-    ground: Ground, spec: ImageSpec, cache: Cache, work: Path, staged: Path, log: Log
-) -> None:
-    place = mkosi.Workplace(
-        tree=work / "tree",
-        output=work / "output",
-        workspace=work / "workspace",
-        layers=work / "layers",
-        packages=cache.scratch("packages", {"suite": spec.debian.suite}),
-    )
-    for folder in (place.output, place.workspace, place.layers):
-        folder.mkdir()
-    mkosi.build(
+    disk = build(
         ground.tools,
-        place,
+        plain_tree(spec, "plain", packages_of(spec), same={SOURCES, "mkosi.repart"}),
+        "plain",
+        cache=cache,
+        output=work / "output",
+        work=work,
         date=source_date(ROOT),
         packages=[f"libggml0={ground.llama.ggml_version}"],
         extra=[f"{ground.runtime.layer}:/usr/lib/llmos", str(staged)],
         log=log,
     )
+    return time.monotonic() - begun, disk
 
 
-def _tree(spec: ImageSpec) -> RenderedTree:
-    """A plain configuration, with the package sources and the partitions of our own."""
-    same = {path: file for path, file in render(spec).files.items() if path.parts[0] in _SAME}
-    return RenderedTree({**same, PurePosixPath("mkosi.conf"): RenderedFile(_configuration(spec))})
+def build(
+    tools: ToolsTree,
+    tree: RenderedTree,
+    name: str,
+    *,
+    cache: Cache,
+    output: Path,
+    work: Path,
+    date: datetime.datetime,
+    log: Log,
+    packages: Sequence[str] = (),
+    extra: Sequence[str] = (),
+) -> Path:
+    """Build ``tree`` into ``output``; return the disk, ``name`` as its own name.
+
+    Raises:
+        BuildFailed: mkosi failed.
+    """
+    tree.write(work / "tree")
+    place = mkosi.Workplace(
+        tree=work / "tree",
+        output=output,
+        workspace=work / "workspace",
+        layers=work / "layers",
+        packages=cache.scratch("packages", {"suite": spec_of_ours().debian.suite}),
+    )
+    for folder in (place.output, place.workspace, place.layers):
+        folder.mkdir(exist_ok=True)
+    mkosi.build(tools, place, date=date, packages=packages, extra=extra, log=log)
+    return output / f"{name}.raw"
 
 
-def _configuration(spec: ImageSpec) -> str:
-    packages = "".join(f"\n        {name}" for name in packages_of(spec))
-    return f"""\
+def plain_tree(
+    spec: ImageSpec, name: str, packages: Sequence[str], *, same: Collection[str]
+) -> RenderedTree:
+    """A plain configuration for ``packages``; the folders ``same`` are those of our own."""
+    ours = {path: file for path, file in render(spec).files.items() if path.parts[0] in same}
+    listed = "".join(f"\n        {package}" for package in packages)
+    configuration = f"""\
 [Distribution]
 Distribution=debian
 Release={spec.debian.suite}
 Architecture=x86-64
-Repositories={",".join(name for name in spec.debian.components if name != "main")}
 
 [Output]
 Format=disk
-Output=image
+Output={name}
 
 [Content]
-Packages={packages}
+Packages={listed}
 WithDocs=no
 WithRecommends=no
 Bootable=yes
@@ -86,10 +112,11 @@ UnifiedKernelImages=yes
 Locale=C.UTF-8
 Keymap=us
 Timezone=UTC
-Hostname=plain
+Hostname={name}
 RootPassword=hashed:!*
 KernelCommandLine={" ".join(kernel_arguments_of(spec))}
 
 [Build]
 WithNetwork=no
 """
+    return RenderedTree({**ours, PurePosixPath("mkosi.conf"): RenderedFile(configuration)})

@@ -4,14 +4,10 @@ import datetime
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from llmos_image import mkosi
-from llmos_image.archive import host_archive
 from llmos_image.cache import Cache
-from llmos_image.render import RenderedFile, RenderedTree, kernel_arguments_of, render
 from llmos_image.run import Log
-from llmos_image.spec import ImageSpec, load
 from llmos_image.tools import ToolsTree
-from tests.bench.image import ROOT
+from tests.bench import plain
 
 _PACKAGES = (
     "dbus",
@@ -24,7 +20,7 @@ _PACKAGES = (
     "systemd-sysv",
     "udev",
 )
-_SANDBOX = "mkosi.sandbox"
+_NAME = "stock"
 _DATE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -34,61 +30,22 @@ def stock_disk(cache: Cache, tools: ToolsTree, log: Log) -> Path:
     Raises:
         BuildFailed: mkosi failed.
     """
-    spec = load(ROOT / "image" / "specs" / "vm.toml").with_archive(host_archive())
-    configuration = _configuration(spec)
+    tree = plain.plain_tree(plain.spec_of_ours(), _NAME, _PACKAGES, same={plain.SOURCES})
+    configuration = tree.files[PurePosixPath("mkosi.conf")].text
     parts = {"configuration": configuration, "tools": tools.path.parent.name}
 
     def make(content: Path) -> None:
         with tempfile.TemporaryDirectory(dir=cache.root, prefix="stock-") as name:
-            work = Path(name)
-            _tree(spec, configuration).write(work / "tree")
-            place = mkosi.Workplace(
-                tree=work / "tree",
+            plain.build(
+                tools,
+                tree,
+                _NAME,
+                cache=cache,
                 output=content,
-                workspace=work / "workspace",
-                layers=work / "layers",
-                packages=cache.scratch("packages", {"suite": spec.debian.suite}),
+                work=Path(name),
+                date=_DATE,
+                log=log,
             )
-            for folder in (place.workspace, place.layers):
-                folder.mkdir()
-            mkosi.build(tools, place, date=_DATE, packages=[], extra=[], log=log)
 
     entry = cache.get("bench-stock", parts, what="stock image to compare with", make=make)
-    return entry.content / "stock.raw"
-
-
-def _tree(spec: ImageSpec, configuration: str) -> RenderedTree:
-    """The stock configuration, with the package sources that our own image is built from."""
-    sources = {path: file for path, file in render(spec).files.items() if path.parts[0] == _SANDBOX}
-    return RenderedTree({**sources, PurePosixPath("mkosi.conf"): RenderedFile(configuration)})
-
-
-def _configuration(spec: ImageSpec) -> str:
-    packages = "".join(f"\n        {name}" for name in _PACKAGES)
-    return f"""\
-[Distribution]
-Distribution=debian
-Release={spec.debian.suite}
-Architecture=x86-64
-
-[Output]
-Format=disk
-Output=stock
-
-[Content]
-Packages={packages}
-WithDocs=no
-WithRecommends=no
-Bootable=yes
-Bootloader=systemd-boot
-UnifiedKernelImages=yes
-Locale=C.UTF-8
-Keymap=us
-Timezone=UTC
-Hostname=stock
-RootPassword=hashed:!*
-KernelCommandLine={" ".join(kernel_arguments_of(spec))}
-
-[Build]
-WithNetwork=no
-"""
+    return entry.content / f"{_NAME}.raw"

@@ -1,8 +1,8 @@
 """The image that VM tests boot, and what a person needs when one of them fails.
 
 The image is `$LLMOS_VM_IMAGE` (a disk), else the spec `vm` is built from this checkout, which
-takes little longer than a minute when only code has changed. Logs and screenshots go to
-build/test-results/.
+takes little longer than a minute when only code has changed; `$LLMOS_DEFAULT_IMAGE` and the spec
+`default` are the same for what people flash. Logs and screenshots go to build/test-results/.
 """
 
 import contextlib
@@ -30,11 +30,22 @@ _BUILD = "from llmos_image.cli import main; main()"
 @pytest.fixture(scope="session")
 def vm_image() -> Path:
     """The disk to boot."""
-    if given := os.environ.get("LLMOS_VM_IMAGE"):
+    return _disk("LLMOS_VM_IMAGE", "vm")
+
+
+@pytest.fixture(scope="session")
+def default_image() -> Path:
+    """The disk that people flash."""
+    return _disk("LLMOS_DEFAULT_IMAGE", "default")
+
+
+def _disk(variable: str, spec: str) -> Path:
+    """The disk that ``variable`` names, else ``spec`` built from this checkout."""
+    if given := os.environ.get(variable):
         disk = Path(given).absolute()
-        assert disk.is_file(), f"LLMOS_VM_IMAGE: {disk}: no such file"
+        assert disk.is_file(), f"{variable}: {disk}: no such file"
         return disk
-    command = [sys.executable, "-c", _BUILD, "build", "vm", "--json"]
+    command = [sys.executable, "-c", _BUILD, "build", spec, "--json"]
     command += ["--out", str(_ROOT / "build")]
     built = subprocess.run(command, cwd=_ROOT, check=False, stdout=subprocess.PIPE)
     assert built.returncode == 0, "the image could not be built; the reason is on standard error"

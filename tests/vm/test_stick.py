@@ -3,17 +3,12 @@
 Three boots: the stick, the stick's installer, the disk alone.
 """
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from llmos_image.places import SOURCE
 from llmos_image.tools import Sandbox
 from llmos_image.vm.disk import make_empty
 from llmos_image.vm.hardware import Hardware, Network
@@ -26,19 +21,6 @@ pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 PROMPT = re.compile(r"llmos ~ >")
 STICK = Hardware(network=Network.NONE, usb_stick=True)
-
-
-@pytest.fixture(scope="module")
-def default_image() -> Path:
-    """The disk that people flash: ``$LLMOS_DEFAULT_IMAGE``, or built now."""
-    if given := os.environ.get("LLMOS_DEFAULT_IMAGE"):
-        return Path(given).absolute()
-    code = "from llmos_image.cli import main; main()"
-    argv = [sys.executable, "-c", code, "build", "default", "--json"]
-    argv += ["--out", str(SOURCE / "build")]
-    built = subprocess.run(argv, cwd=SOURCE, check=False, stdout=subprocess.PIPE)
-    assert built.returncode == 0, "the image could not be built; the reason is on standard error"
-    return Path(json.loads(built.stdout)["artifact"])
 
 
 @pytest.fixture(scope="module")

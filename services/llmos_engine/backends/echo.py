@@ -33,7 +33,7 @@ class EchoModel:
     def __init__(self, context: int) -> None:
         self.context = context
         self.device = "nothing"
-        self.shape = Shape(slots=SLOTS, capacity=max(context, SLOTS * 64), batch=BATCH)
+        self.shape = Shape(slots=SLOTS, capacity=context, batch=BATCH)
         self._last: dict[tuple[int, ...], str] = {}
         self._answers: dict[int, Iterator[int]] = {}
 

@@ -14,6 +14,8 @@ FAIR_STRETCH: Final = 4.0
 """The same when the streams are of the same class: both get on."""
 SMALLEST: Final = 16
 """Tokens of a prompt that are read in any case: it must get on, too."""
+_UNKNOWN: Final = 4 * SMALLEST
+"""The same as long as nothing is known of what steps cost."""
 _MEMORY: Final = 0.2
 """The share of the newest step in what is remembered."""
 
@@ -30,16 +32,15 @@ class Pace:
 
         ``stretch`` None does not limit it.
         """
-        if streams == 0 or stretch is None or self._step is None or self._read is None:
-            unknown = stretch is not None and streams > 0
-            return min(most, 4 * SMALLEST) if unknown else most
-        fits = int((stretch - 1.0) * self._step / self._read) if self._read > 0 else most
+        if not streams or stretch is None:
+            return most
+        if self._step is None or self._read is None:
+            return min(most, _UNKNOWN)
+        fits = int((stretch - 1.0) * self._step / self._read) if self._read else most
         return min(most, max(SMALLEST, fits))
 
     def learn(self, streams: int, read: int, seconds: float) -> None:
         """Take in what a step with ``streams`` decoding ones and ``read`` prompt tokens took."""
-        if seconds < 0:
-            return
         if read == 0 and streams:
             self._step = _mixed(self._step, seconds)
         elif read >= SMALLEST:

@@ -194,11 +194,9 @@ class Scheduler:
         )
         reserved = sum(r.length for r in self._running())
         gain = sum(r.length for r in victims)
-        others = any(True for _ in self._running())
 
-        def fits(tokens: int) -> bool:
-            room = _TO_GROW if others else 0
-            return tokens + request.length + room <= self.capacity or tokens == 0
+        def fits(beside: int) -> bool:
+            return not beside or beside + request.length + _TO_GROW <= self.capacity
 
         if not (self._free or victims) or not fits(reserved - gain):
             return False

@@ -26,6 +26,7 @@ class Builder:
         self.overlays = folder / "overlays"
         shutil.copytree(SOURCE / "overlays/initrd", self.overlays / "initrd", symlinks=True)
         self.log = Log(folder / "log")
+        self.work = folder / "work"
         self.runs = 0
 
     def mkosi(self, _tools: object, place: mkosi.Workplace, **_: Any) -> None:
@@ -40,7 +41,9 @@ class Builder:
         text = SPEC.format(**{"id": "x", "keymap": "us", **values})
         spec: ImageSpec = parse(text, path=Path("x.toml")).with_archive(Archive(mirror, None))
         tools: Any = SimpleNamespace(path=Path("/cache/tools/abc/content"))
-        return initrd.built(spec, render(spec), self.overlays, self.cache, tools, self.log)
+        work = self.work / str(self.runs)
+        tree = render(spec)
+        return initrd.built(spec, tree, self.overlays, self.cache, tools, work, self.log)
 
 
 @pytest.fixture
