@@ -144,19 +144,27 @@ class EngineLink:
 
     async def meta(self) -> Mapping[str, str]:
         """Return the ``llmos.*`` keys of the model that will answer."""
-        from llmos_api import EngineError  # noqa: PLC0415
-
         name = self.state.model
         if name not in self._meta:
-            try:
-                async with self._connect() as engine:
-                    models = await engine.models()
-            except EngineError as error:
-                raise await self._away(error) from error
+            models = await self._models()
             self._meta |= {model.id: model.meta for model in models}
             if name not in self._meta:  # an engine that has one model and does not name it
                 return models[0].meta if models else {}
         return self._meta[name]
+
+    async def _models(self) -> "list[Model]":
+        """List the models; waits for an engine that is just starting, as a chat does."""
+        from llmos_api import EngineError  # noqa: PLC0415
+
+        while True:
+            try:
+                async with self._connect() as engine:
+                    return await engine.models()
+            except EngineError as error:
+                away = await self._away(error)
+                if self.state.condition is not Condition.LOADING:
+                    raise away from error
+                await asyncio.sleep(self.state.condition.next_look)
 
     async def chat(self, request: "ChatRequest") -> str:
         """Return the model's answer, or raise :class:`EngineAway` that says what to do."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmos_api import JsonSchemaFormat
+from llmos_api import Health, HealthStatus, JsonSchemaFormat, Model, StreamBroken
 from llmos_shell.engine import Condition, EngineLink
 from llmos_shell.errors import EngineAway, NotSure
 from llmos_shell.instructions import EXAMPLES, system
@@ -89,6 +89,22 @@ async def test_the_link_knows_that_the_engine_is_gone(engine: FakeEngine) -> Non
     state = await link.look()
     assert state.condition is Condition.AWAY
     assert state.text == "model: not reachable: Connection refused"
+
+
+async def test_an_engine_that_is_just_starting_is_waited_for(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.plan("x", "df")
+    engine.health_answer = Health(HealthStatus.LOADING)
+    models, silences = engine.models, [StreamBroken("the engine said nothing for 10 seconds")]
+
+    async def silent_at_first() -> list[Model]:
+        if silences:
+            raise silences.pop()
+        return await models()
+
+    monkeypatch.setattr(engine, "models", silent_at_first)
+    assert (await plan(engine, "x")).command == "df"
 
 
 ENVELOPE = '{"say": "Look", "command": "ls"}'
