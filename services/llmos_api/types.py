@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+MAX_TOP_LOGPROBS: Final = 20
+"""How many other tokens a place of the answer may be told with."""
 MAX_CHOICES: Final = 8
 """How many answers to one request there may be."""
 MAX_BIASES: Final = 1024
@@ -176,20 +178,17 @@ class ServiceTier(StrEnum):
     """Nobody waits: after all others."""
 
 
-class ChatRequest(Struct, frozen=True, omit_defaults=True):
-    """The body of ``POST /v1/chat/completions``.
+class GenerationRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What all requests for new tokens have in common.
 
     Without ``model`` the engine's default model answers. ``temperature`` 0 takes the most
     probable token each time. ``top_k`` and ``min_p`` are not OpenAI's; llama.cpp's servers have
     them too.
     """
 
-    messages: Messages
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: MaxTokens | None = None
-    max_completion_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
@@ -199,16 +198,8 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True):
     logit_bias: LogitBias | None = None
     seed: Seed | None = None
     stop: Stop | Stops | None = None
-    response_format: ResponseFormat | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
     service_tier: ServiceTier | None = None
-
-    @property
-    def token_limit(self) -> int | None:
-        """The longest answer in tokens, by OpenAI's newer name or the older one."""
-        if self.max_completion_tokens is not None:
-            return self.max_completion_tokens
-        return self.max_tokens
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -216,6 +207,27 @@ class ChatRequest(Struct, frozen=True, omit_defaults=True):
         if self.stop is None:
             return ()
         return (self.stop,) if isinstance(self.stop, str) else self.stop
+
+
+class ChatRequest(GenerationRequest, frozen=True, omit_defaults=True):
+    """The body of ``POST /v1/chat/completions``.
+
+    ``logprobs`` tells how probable each token was, with as many others as ``top_logprobs``.
+    """
+
+    messages: Messages
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
+    response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+
+    @property
+    def token_limit(self) -> int | None:
+        """The longest answer in tokens, by OpenAI's newer name or the older one."""
+        if self.max_completion_tokens is not None:
+            return self.max_completion_tokens
+        return self.max_tokens
 
 
 class Usage(Struct, frozen=True):
@@ -233,12 +245,39 @@ class FinishReason(StrEnum):
     LENGTH = "length"
 
 
+class TopLogprob(Struct, frozen=True):
+    """A token that could have been said: ``logprob`` is the natural logarithm of how probable.
+
+    ``bytes`` is its UTF-8: a token can be a part of a character.
+    """
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+
+
+class TokenLogprob(Struct, frozen=True):
+    """A token that was said, and the most probable ones in its place."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+    top_logprobs: tuple[TopLogprob, ...] = ()
+
+
+class Logprobs(Struct, frozen=True):
+    """How probable the tokens of an answer were."""
+
+    content: tuple[TokenLogprob, ...]
+
+
 class Choice(Struct, frozen=True):
     """A whole answer."""
 
     index: int
     message: ChatMessage
     finish_reason: FinishReason
+    logprobs: Logprobs | None = None
 
 
 class ChatCompletion(Struct, frozen=True):
@@ -270,6 +309,7 @@ class ChunkChoice(Struct, frozen=True):
     index: int
     delta: Delta
     finish_reason: FinishReason | None = None
+    logprobs: Logprobs | None = None
 
 
 class ChatChunk(Struct, frozen=True):

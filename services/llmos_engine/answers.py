@@ -1,4 +1,7 @@
-"""The asyncio side of a job: its events as the answers of the chat endpoint."""
+"""The asyncio side of jobs: their events as one answer, whole or streamed.
+
+How an endpoint words its answers is in ``chat_answers.py`` and its neighbours.
+"""
 
 import asyncio
 import contextlib
@@ -7,7 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -15,20 +18,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmos_api import sse
-from llmos_api.types import (
-    ChatChunk,
-    ChatCompletion,
-    ChatMessage,
-    Choice,
-    ChunkChoice,
-    Delta,
-    FinishReason,
-    Role,
-    Usage,
-)
+from llmos_api.types import Usage
 from llmos_engine.engine import Engine
 from llmos_engine.errors import Refused
-from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
+from llmos_engine.jobs import Event, Failed, Finished, Found, Job, Lookup, Text, Work
 
 FIRST_EVENT: Final = 5.0
 """Seconds to wait for the first event before a stream begins: an error that comes later
@@ -41,14 +34,48 @@ CLIENT_GONE: Final = 499
 """nginx's status for a client that closed the connection: nobody reads it."""
 
 
+class Wording(Protocol):
+    """How an endpoint says what the engine answers."""
+
+    prefix: str
+    """What the answer's name begins with."""
+
+    def whole(
+        self, about: "About", texts: Sequence[Text], ends: Sequence[Finished]
+    ) -> msgspec.Struct:
+        """Word the whole answer, from the text and the end of each choice."""
+
+    def opening(self, about: "About", index: int) -> msgspec.Struct | None:
+        """Word the beginning of a choice in a stream, if it has one."""
+
+    def piece(self, about: "About", index: int, text: Text) -> msgspec.Struct:
+        """Word a piece of a choice in a stream."""
+
+    def end(self, about: "About", index: int, end: Finished) -> msgspec.Struct:
+        """Word the end of a choice in a stream."""
+
+    def usage(self, about: "About", usage: Usage) -> msgspec.Struct:
+        """Word the number of tokens, after all choices."""
+
+
+class About(Protocol):
+    """What every part of an answer repeats."""
+
+    id: str
+    created: int
+    model: str
+
+
 class Answer:
     """One request in the engine, seen from the event loop: a job for each of its choices.
 
     Cancels the jobs when the client goes away; call :meth:`close` in any case.
     """
 
-    def __init__(self, engine: Engine, works: Sequence[Work], request: Request) -> None:
-        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+    def __init__(
+        self, engine: Engine, works: Sequence[Work | Lookup], request: Request, prefix: str = ""
+    ) -> None:
+        self.id = f"{prefix}{uuid.uuid4().hex}"
         self.created = int(time.time())
         self.model = works[0].model.id
         self.choices = len(works)
@@ -79,13 +106,13 @@ class Answer:
         found = self._events.popleft()
         if found is None or not isinstance(found[1], Text):
             return found
-        index, parts = found[0], [found[1].text]
+        index, parts = found[0], [found[1]]
         while self._events and (following := self._events[0]) is not None:
             if following[0] != index or not isinstance(following[1], Text):
                 break
-            parts.append(following[1].text)
+            parts.append(following[1])
             self._events.popleft()
-        return index, Text("".join(parts))
+        return index, joined(parts)
 
     def close(self) -> None:
         """Stop the work, if there is any left."""
@@ -119,14 +146,22 @@ class Answer:
         self._arrived.set()
 
 
-async def whole(answer: Answer) -> Response:
+def joined(texts: Sequence[Text]) -> Text:
+    """Put pieces together."""
+    if len(texts) == 1:
+        return texts[0]
+    places = tuple(place for text in texts for place in text.places)
+    return Text("".join(text.text for text in texts), places)
+
+
+async def whole(answer: Answer, wording: Wording) -> Response:
     """Answer with one JSON object; raises what a job failed with."""
-    parts: list[list[str]] = [[] for _ in range(answer.choices)]
+    parts: list[list[Text]] = [[] for _ in range(answer.choices)]
     ends: dict[int, Finished] = {}
     try:
         while len(ends) < answer.choices:
             match await answer.next():
-                case index, Text(text):
+                case index, Text() as text:
                     parts[index].append(text)
                 case index, Finished() as end:
                     ends[index] = end
@@ -136,17 +171,23 @@ async def whole(answer: Answer) -> Response:
                     return Response(status_code=CLIENT_GONE)
     finally:
         answer.close()
-    completion = ChatCompletion(
-        id=answer.id,
-        created=answer.created,
-        model=answer.model,
-        choices=tuple(
-            Choice(index, ChatMessage(Role.ASSISTANT, "".join(parts[index])), end.reason)
-            for index, end in sorted(ends.items())
-        ),
-        usage=usage_of(ends.values()),
-    )
-    return Response(msgspec.json.encode(completion), media_type="application/json")
+    in_order = [end for _, end in sorted(ends.items())]
+    said = wording.whole(answer, [joined(texts) for texts in parts], in_order)
+    return Response(msgspec.json.encode(said), media_type="application/json")
+
+
+async def found(answer: Answer) -> object | None:
+    """Return what was looked up; None when the client has gone. Raises what it failed with."""
+    try:
+        match await answer.next():
+            case _, Found(value):
+                return value
+            case _, Failed(error):
+                raise error
+            case _:
+                return None
+    finally:
+        answer.close()
 
 
 def usage_of(ends: Iterable[Finished]) -> Usage:
@@ -157,7 +198,7 @@ def usage_of(ends: Iterable[Finished]) -> Usage:
     return Usage(prompt, made, prompt + made)
 
 
-async def streamed(answer: Answer, *, include_usage: bool) -> Response:
+async def streamed(answer: Answer, wording: Wording, *, include_usage: bool) -> Response:
     """Answer with server-sent events; raises what the job failed with at its start."""
     first: tuple[int, Event] | None = None
     try:
@@ -170,7 +211,7 @@ async def streamed(answer: Answer, *, include_usage: bool) -> Response:
     except BaseException:
         answer.close()
         raise
-    return EventStream(answer, first, include_usage=include_usage)
+    return EventStream(answer, wording, first, include_usage=include_usage)
 
 
 class EventStream(Response):
@@ -179,11 +220,17 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, answer: Answer, first: tuple[int, Event] | None, *, include_usage: bool
+        self,
+        answer: Answer,
+        wording: Wording,
+        first: tuple[int, Event] | None,
+        *,
+        include_usage: bool,
     ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._answer = answer
+        self._wording = wording
         self._first = first
         self._include_usage = include_usage
 
@@ -194,22 +241,23 @@ class EventStream(Response):
         try:
             await send(start)
             for index in range(self._answer.choices):
-                await self._send(send, self._chunk(index, Delta(role=Role.ASSISTANT, content="")))
+                if (opening := self._wording.opening(self._answer, index)) is not None:
+                    await self._send(send, opening)
             await self._follow(send)
         finally:
             self._answer.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _follow(self, send: Send) -> None:
-        event = self._first
+        event, answer, wording = self._first, self._answer, self._wording
         ends: list[Finished] = []
-        while len(ends) < self._answer.choices:
+        while len(ends) < answer.choices:
             match event or await self._next(send):
-                case index, Text(text):
-                    await self._send(send, self._chunk(index, Delta(content=text)))
+                case index, Text() as text:
+                    await self._send(send, wording.piece(answer, index, text))
                 case index, Finished() as end:
                     ends.append(end)
-                    await self._send(send, self._chunk(index, Delta(), finish=end.reason))
+                    await self._send(send, wording.end(answer, index, end))
                 case _, Failed(error):
                     await self._send(send, error.body)
                     return
@@ -217,7 +265,7 @@ class EventStream(Response):
                     return
             event = None
         if self._include_usage:
-            await self._send(send, self._chunk(0, None, usage=usage_of(ends)))
+            await self._send(send, wording.usage(answer, usage_of(ends)))
         await self._send_data(send, "[DONE]")
 
     async def _next(self, send: Send) -> tuple[int, Event] | None:
@@ -227,18 +275,6 @@ class EventStream(Response):
                     return await self._answer.next()
             except TimeoutError:
                 await self._send_bytes(send, sse.encode_comment("still there"))
-
-    def _chunk(
-        self,
-        index: int,
-        delta: Delta | None,
-        *,
-        finish: FinishReason | None = None,
-        usage: Usage | None = None,
-    ) -> ChatChunk:
-        choices = () if delta is None else (ChunkChoice(index, delta, finish),)
-        answer = self._answer
-        return ChatChunk(answer.id, answer.created, answer.model, choices, usage)
 
     async def _send(self, send: Send, value: msgspec.Struct) -> None:
         await self._send_data(send, msgspec.json.encode(value).decode())

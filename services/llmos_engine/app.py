@@ -1,10 +1,10 @@
 """The HTTP side: the endpoints, and every error in OpenAI's shape."""
 
 import asyncio
+import functools
 import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,36 +13,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from llmos_api.types import (
-    ChatRequest,
-    ErrorBody,
-    ErrorDetail,
-    JsonObjectFormat,
-    JsonSchemaFormat,
-    ModelList,
-    ServiceTier,
-)
-from llmos_engine.answers import CLIENT_GONE, Answer, streamed, whole
-from llmos_engine.backends.base import Constraint, Sampling
+from llmos_api.completions import CompletionRequest, DetokenizeRequest, TokenizeRequest
+from llmos_api.types import ChatRequest, ErrorBody, ErrorDetail, GenerationRequest, ModelList
+from llmos_engine.answers import CLIENT_GONE, Answer, Wording, found, streamed, whole
+from llmos_engine.backends.base import LoadedModel
+from llmos_engine.chat_answers import ChatWording
+from llmos_engine.completion_answers import CompletionWording
 from llmos_engine.engine import Engine
-from llmos_engine.errors import InvalidRequest, ModelError, NotReady, Refused, TooLarge
+from llmos_engine.errors import InvalidRequest, Refused, TooLarge
+from llmos_engine.intake import chat_works, completion_works, decode, lookup
 from llmos_engine.jobs import Work
 from llmos_engine.metrics import CONTENT_TYPE
-from llmos_engine.models import ModelStore
-from llmos_engine.scheduling.request import Priority
-from llmos_engine.schema import compile_schema
+from llmos_engine.tokens import detokenize, tokenize
 
 MAX_BODY: Final = 1024 * 1024
 BODY_TIMEOUT: Final = 30.0
 """Seconds in which a body must arrive."""
-
-_PRIORITIES: Final[Mapping[ServiceTier | None, Priority]] = {
-    ServiceTier.DEFAULT: Priority.SERVICE,
-    ServiceTier.FLEX: Priority.BATCH,
-}
-T = TypeVar("T")
-
-_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 
 
 def make_app(engine: Engine) -> Starlette:
@@ -53,6 +39,9 @@ def make_app(engine: Engine) -> Starlette:
             Route("/metrics", _metrics, methods=["GET"]),
             Route("/v1/models", _models, methods=["GET"]),
             Route("/v1/chat/completions", _chat, methods=["POST"]),
+            Route("/v1/completions", _completion, methods=["POST"]),
+            Route("/tokenize", _tokenize, methods=["POST"]),
+            Route("/detokenize", _detokenize, methods=["POST"]),
         ],
         exception_handlers={
             Refused: _refused,
@@ -80,86 +69,48 @@ async def _models(request: Request) -> Response:
 
 
 async def _chat(request: Request) -> Response:
-    engine = _engine(request)
-    ask = decode_request(await _body(request))
+    ask = decode(await _body(request), ChatRequest)
     # A schema takes milliseconds to compile and a model file to look at: not on the loop.
-    work = await asyncio.to_thread(make_work, ask, engine.store)
-    answer = Answer(engine, choices_of(work, ask.n or 1), request)
+    works = await asyncio.to_thread(chat_works, ask, _engine(request).store)
+    return await _answered(request, ask, works, ChatWording())
+
+
+async def _completion(request: Request) -> Response:
+    ask = decode(await _body(request), CompletionRequest)
+    works = await asyncio.to_thread(completion_works, ask, _engine(request).store)
+    return await _answered(request, ask, works, CompletionWording())
+
+
+async def _answered(
+    request: Request, ask: GenerationRequest, works: Sequence[Work], wording: Wording
+) -> Response:
+    answer = Answer(_engine(request), works, request, wording.prefix)
     if ask.stream:
         usage = ask.stream_options is not None and ask.stream_options.include_usage
-        return await streamed(answer, include_usage=usage)
-    return await whole(answer)
+        return await streamed(answer, wording, include_usage=usage)
+    return await whole(answer, wording)
 
 
-def decode_request(body: bytes) -> ChatRequest:
-    """Decode a body; raises :class:`~llmos_engine.errors.InvalidRequest` with the path."""
-    try:
-        return _DECODER.decode(body)
-    except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at ")
-        # A value is at `$.a.b`, and a wrong name of a member at `key` in `$.a`.
-        path = place.rpartition("`$")[2].removesuffix("`").removeprefix(".")
-        where = f"{path}: " if path else ""
-        raise InvalidRequest(f"{where}{what}", param=path or None, code="invalid_value") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json") from None
-    except RecursionError:
-        raise InvalidRequest("the body is nested too deep", code="invalid_json") from None
+async def _tokenize(request: Request) -> Response:
+    ask = decode(await _body(request), TokenizeRequest)
+    return await _found(request, ask.model, functools.partial(tokenize, ask))
 
 
-def make_work(ask: ChatRequest, store: ModelStore) -> Work:
-    """Check what can be checked without the model; raises ``Refused``."""
-    try:
-        model = store.find(ask.model)
-    except ModelError as error:
-        raise NotReady(str(error), code="model_failed") from error
-    return Work(
-        model=model,
-        messages=ask.messages,
-        sampling=_sampling(ask),
-        stops=ask.stops,
-        limit=ask.token_limit,
-        priority=_PRIORITIES.get(ask.service_tier, Priority.INTERACTIVE),
-    )
+async def _detokenize(request: Request) -> Response:
+    ask = decode(await _body(request), DetokenizeRequest)
+    return await _found(request, ask.model, functools.partial(detokenize, ask))
 
 
-def choices_of(work: Work, number: int) -> list[Work]:
-    """The same work ``number`` times; with a seed each has its own."""
-    seed = work.sampling.seed
-    if seed is None:
-        return [work] * number
-    seeds = (replace(work.sampling, seed=seed + index) for index in range(number))
-    return [replace(work, sampling=sampling) for sampling in seeds]
-
-
-def _sampling(ask: ChatRequest) -> Sampling:
-    usual = Sampling()
-    return Sampling(
-        temperature=_or(ask.temperature, usual.temperature),
-        top_p=_or(ask.top_p, usual.top_p),
-        top_k=_or(ask.top_k, usual.top_k),
-        min_p=_or(ask.min_p, usual.min_p),
-        frequency_penalty=_or(ask.frequency_penalty, usual.frequency_penalty),
-        presence_penalty=_or(ask.presence_penalty, usual.presence_penalty),
-        bias=ask.logit_bias or {},
-        seed=ask.seed,
-        constraint=_constraint(ask),
-    )
-
-
-def _or(said: T | None, usual: T) -> T:
-    return usual if said is None else said
-
-
-def _constraint(ask: ChatRequest) -> Constraint | None:
-    match ask.response_format:
-        case JsonSchemaFormat(json_schema=wanted):
-            return Constraint(wanted.schema, compile_schema(wanted.schema))
-        case JsonObjectFormat():
-            schema = {"type": "object"}
-            return Constraint(schema, compile_schema(schema))
-        case _:
-            return None
+async def _found(
+    request: Request, model: str | None, find: Callable[[LoadedModel], msgspec.Struct]
+) -> Response:
+    """Answer with what ``find`` finds in a model."""
+    engine = _engine(request)
+    work = await asyncio.to_thread(lookup, model, engine.store, find)
+    value = await found(Answer(engine, [work], request))
+    if not isinstance(value, msgspec.Struct):
+        return Response(status_code=CLIENT_GONE)
+    return _json(value)
 
 
 async def _body(request: Request) -> bytes:

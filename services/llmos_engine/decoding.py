@@ -7,16 +7,16 @@ end). All of it happens on the decode thread.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmos_api.types import FinishReason, Usage
-from llmos_engine.backends.base import Feed, LoadedModel, Made
+from llmos_engine.backends.base import Feed, LoadedModel, Made, Place, Plain, Prompt
 from llmos_engine.errors import ContextOverflow, InvalidRequest, NotReady, Refused
-from llmos_engine.jobs import Failed, Finished, Job, Text
+from llmos_engine.jobs import Failed, Finished, Job, Text, Work
 from llmos_engine.metrics import Metrics, label
 from llmos_engine.scheduling.request import Request
 from llmos_engine.scheduling.scheduler import Kind, Move, Piece, Scheduler
-from llmos_engine.stops import StopFilter
+from llmos_engine.spoken import Spoken
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +26,27 @@ class _Answer:
     """A job, and how far its answer has come."""
 
     job: Job
+    work: Work
     tokens: list[int]
     """Of the prompt, and then those that were made."""
-    prompt: int
+    prompt: Prompt
     limit: int
-    text: StopFilter
+    text: Spoken
     begun: float
     last: float
     """When its last token was made, or it was taken on."""
     made: int = 0
     parked: object = None
     slot: int | None = None
+    judged: list[Place] = field(default_factory=list)
+    """The tokens of the prompt but the first, when it is wanted how probable they are."""
     end: FinishReason | None = None
     fault: Refused | None = None
+
+    @property
+    def judging(self) -> bool:
+        """Whether it is wanted how probable the prompt is."""
+        return self.work.echo and self.work.sampling.logprobs is not None
 
 
 class Decoding:
@@ -66,39 +74,42 @@ class Decoding:
         """Whether no answer is being worked on."""
         return not self._answers
 
-    def add(self, job: Job) -> None:
-        """Take a job on.
+    def add(self, job: Job, work: Work) -> None:
+        """Take on the work of a job.
 
         Raises:
             Refused: its prompt cannot be read, or leaves no room for an answer.
         """
-        prompt = self._model.prompt(job.work.messages)
+        prompt = self._model.prompt(work.asked)
         if not prompt.tokens:
             raise InvalidRequest(
-                "there is nothing to read: all messages are empty",
-                param="messages",
+                "there is nothing to read: the prompt is empty",
+                param=work.asked.param,
                 code="empty_prompt",
             )
         room = self._model.context - len(prompt.tokens)
         if room < 1:
-            raise ContextOverflow(prompt=len(prompt.tokens), context=self._model.context)
-        limit = room if job.work.limit is None else min(room, job.work.limit)
+            raise ContextOverflow(
+                prompt=len(prompt.tokens), context=self._model.context, param=work.asked.param
+            )
+        limit = room if work.limit is None else min(room, work.limit)
         self._number += 1
         self._answers[self._number] = _Answer(
             job=job,
+            work=work,
             tokens=list(prompt.tokens),
-            prompt=len(prompt.tokens),
+            prompt=prompt,
             limit=limit,
-            text=StopFilter((*job.work.stops, *prompt.stops)),
+            text=Spoken((*work.stops, *prompt.stops)),
             begun=self._clock(),
             last=self._clock(),
         )
         self._scheduler.submit(
             Request(
                 id=self._number,
-                priority=job.work.priority,
+                priority=work.priority,
                 prompt=len(prompt.tokens),
-                limit=limit,
+                limit=max(1, limit),
                 arrived=self._clock(),
             )
         )
@@ -121,13 +132,15 @@ class Decoding:
         if not pieces:
             return
         begun = self._clock()
-        results = iter(self._model.run([self._feed(piece) for piece in pieces]))
+        outcomes = self._model.run([self._feed(piece) for piece in pieces])
         seconds = self._clock() - begun
         self._metrics.step.observe(seconds)
         self._metrics.tokens.labels("read").inc(step.read)
-        for piece in pieces:
+        for piece, outcome in zip(pieces, outcomes, strict=True):
+            answer = self._answers[piece.request]
+            answer.judged.extend(outcome.judged)
             if piece.makes:
-                self._take(self._answers[piece.request], next(results))
+                self._take(answer, outcome.made)
         ended = [n for n, answer in self._answers.items() if answer.end or answer.fault]
         for number in {*self._scheduler.finished(step, ended, seconds), *ended}:
             self._finish(number)
@@ -171,7 +184,9 @@ class Decoding:
         self._forget_parked(answer)  # it had begun, and had nothing in the cache yet
         answer.slot = move.slot
         try:
-            reused = self._model.open(move.slot, answer.tokens, answer.job.work.sampling)
+            reused = self._model.open(
+                move.slot, answer.tokens, answer.work.sampling, anew=answer.judging
+            )
         except Refused as error:
             answer.fault = error
             self._finish(move.request)
@@ -181,15 +196,24 @@ class Decoding:
             self._metrics.tokens.labels("found").inc(reused)
 
     def _feed(self, piece: Piece) -> Feed:
-        tokens = self._answers[piece.request].tokens
-        end = piece.start + piece.count
-        return Feed(piece.slot, tokens[piece.start : end], piece.start, piece.makes)
+        answer = self._answers[piece.request]
+        tokens, end = answer.tokens, piece.start + piece.count
+        feed = Feed(piece.slot, tokens[piece.start : end], piece.start, piece.makes)
+        if not answer.judging or answer.made:
+            return feed
+        top = answer.work.sampling.logprobs or 0
+        return feed._replace(judged=tokens[piece.start + 1 : end + 1], top=top)
 
     def _take(self, answer: _Answer, made: Made) -> None:
         if answer.job.cancelled:
             return  # nobody listens; it goes before the next batch
         if isinstance(made, Refused):
             answer.fault = made
+            return
+        if answer.work.echo and not answer.made:
+            _emit_text(answer.job, self._echo(answer))
+        if answer.limit == 0:
+            answer.end = FinishReason.LENGTH
         elif made is None:
             answer.end = FinishReason.STOP
             _emit_text(answer.job, answer.text.finish())
@@ -197,12 +221,26 @@ class Decoding:
             answer.tokens.append(made.number)
             answer.made += 1
             self._time(answer)
-            _emit_text(answer.job, answer.text.feed(made.text))
+            _emit_text(answer.job, answer.text.feed(made))
             if answer.text.stopped:
                 answer.end = FinishReason.STOP
             elif answer.made >= answer.limit:
                 answer.end = FinishReason.LENGTH
                 _emit_text(answer.job, answer.text.finish())
+
+    def _echo(self, answer: _Answer) -> Text:
+        """The prompt, as the beginning of the answer; its first token follows nothing."""
+        tokens = answer.prompt.tokens[answer.prompt.added :]
+        pieces = self._model.pieces(tokens)
+        asked = answer.work.asked
+        if isinstance(asked, Plain) and isinstance(asked.content, str):
+            text = asked.content
+        else:
+            text = b"".join(pieces).decode(errors="replace")
+        if not answer.judging:
+            return Text(text)
+        first = () if answer.prompt.added else (Place(tokens[0], pieces[0], None),)
+        return Text(text, (*first, *answer.judged))
 
     def _time(self, answer: _Answer) -> None:
         now = self._clock()
@@ -220,12 +258,13 @@ class Decoding:
         if answer.fault is not None:
             answer.job.emit(Failed(answer.fault))
             return
-        usage = Usage(answer.prompt, answer.made, answer.prompt + answer.made)
+        read = len(answer.prompt.tokens)
+        usage = Usage(read, answer.made, read + answer.made)
         answer.job.emit(Finished(reason, usage))
         # Never what was said: the log is readable by more people than the conversation.
         log.info(
             "answered: %d tokens read, %d made, %.2f s, %s",
-            answer.prompt,
+            read,
             answer.made,
             self._clock() - answer.begun,
             reason.value,
@@ -243,9 +282,9 @@ class Decoding:
 
 
 def _label(answer: _Answer) -> str:
-    return label(answer.job.work.priority)
+    return label(answer.work.priority)
 
 
-def _emit_text(job: Job, text: str) -> None:
-    if text:
-        job.emit(Text(text))
+def _emit_text(job: Job, text: Text) -> None:
+    if text.text or text.places:
+        job.emit(text)

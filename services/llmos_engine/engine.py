@@ -20,7 +20,7 @@ from llmos_api.types import Health, HealthStatus
 from llmos_engine.backends.base import Backend, LoadedModel
 from llmos_engine.decoding import Decoding
 from llmos_engine.errors import DecodeFailed, ModelError, NotReady, Refused
-from llmos_engine.jobs import Failed, Job, JobQueue
+from llmos_engine.jobs import Failed, Found, Job, JobQueue, Lookup
 from llmos_engine.metrics import Metrics
 from llmos_engine.models import ModelFile, ModelStore
 
@@ -156,7 +156,11 @@ class Engine:
 
     def _take(self, job: Job) -> None:
         with self._mishaps(job):
-            self._ensure(job.work.model).decoding.add(job)
+            loaded = self._ensure(job.work.model)
+            if isinstance(job.work, Lookup):
+                job.emit(Found(job.work.find(loaded.model)))
+            else:
+                loaded.decoding.add(job, job.work)
 
     def _turn(self) -> None:
         """Compute one batch for all who are worked on."""

@@ -57,11 +57,11 @@ class InvalidRequest(Refused):
 class ContextOverflow(InvalidRequest):
     """The prompt leaves no room for an answer."""
 
-    def __init__(self, *, prompt: int, context: int) -> None:
+    def __init__(self, *, prompt: int, context: int, param: str = "messages") -> None:
         super().__init__(
-            f"the messages have {prompt} tokens and the model's context is {context}: "
-            "shorten them, so that at least one token is left for the answer",
-            param="messages",
+            f"the prompt has {prompt} tokens and the model's context is {context}: "
+            "shorten it, so that at least one token is left for the answer",
+            param=param,
             code="context_length_exceeded",
         )
 

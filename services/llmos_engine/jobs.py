@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from llmos_api.types import ChatMessage, FinishReason, Usage
-from llmos_engine.backends.base import Sampling
+from llmos_api.types import FinishReason, Usage
+from llmos_engine.backends.base import Asked, LoadedModel, Place, Sampling
 from llmos_engine.errors import NotReady, QueueFull, Refused
 from llmos_engine.models import ModelFile
 from llmos_engine.scheduling.request import Priority
@@ -18,9 +18,20 @@ RETRY_AFTER: Final = 5
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of the answer."""
+    """A piece of the answer, and its tokens when it was asked how probable they were."""
 
     text: str
+    places: tuple[Place, ...] = ()
+
+    def __add__(self, other: "Text") -> "Text":
+        return Text(self.text + other.text, self.places + other.places)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was looked up in the model."""
+
+    value: object
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Failed:
     error: Refused
 
 
-Event = Text | Finished | Failed
+Event = Text | Found | Finished | Failed
 
 
 @dataclass(frozen=True)
@@ -46,18 +57,29 @@ class Work:
     """What is asked, checked as far as it can be without the model."""
 
     model: ModelFile
-    messages: tuple[ChatMessage, ...]
+    asked: Asked
     sampling: Sampling
     stops: tuple[str, ...] = ()
     limit: int | None = None
+    """Tokens to make at most; 0 only reads."""
+    echo: bool = False
+    """Whether the answer begins with the prompt."""
     priority: Priority = Priority.INTERACTIVE
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A question to the model that computes nothing; ``find`` runs between two batches."""
+
+    model: ModelFile
+    find: Callable[[LoadedModel], object]
 
 
 @dataclass
 class Job:
     """One request. ``emit`` is called on the decode thread and must not block."""
 
-    work: Work
+    work: Work | Lookup
     emit: Callable[[Event], None]
     _cancelled: threading.Event = field(default_factory=threading.Event)
 

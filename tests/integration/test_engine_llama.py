@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,11 +24,51 @@ from llmos_api import (
     ServiceTier,
 )
 from llmos_engine.backends.llama import SLOTS
-from tests.integration.engine_process import PLAN, Launcher, Service, ask, llama_launcher, shaped
+from tests.integration.engine_process import (
+    PLAN,
+    Launcher,
+    Service,
+    ask,
+    eventually,
+    llama_launcher,
+    shaped,
+)
 from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.test_schema_grammar import SCHEMAS, fits
 
 pytestmark = pytest.mark.integration
+
+TIE = 0.01
+"""Two tokens that are nearly as probable, as logarithms."""
+
+
+async def _metric(service: Service, name: str, *, at_least: float) -> bool:
+    transport = httpx.AsyncHTTPTransport(uds=str(service.socket))
+    async with httpx.AsyncClient(transport=transport) as http:
+        page = (await http.get("http://engine/metrics")).text
+    [value] = re.findall(rf"^llmos_engine_{name} (\S+)$", page, re.MULTILINE)
+    return float(value) >= at_least
+
+
+async def _tokens(service: Service, text: str) -> list[int]:
+    transport = httpx.AsyncHTTPTransport(uds=str(service.socket))
+    async with httpx.AsyncClient(transport=transport) as http:
+        answer = await http.post("http://engine/tokenize", json={"content": text})
+    found: list[int] = answer.json()["tokens"]
+    return found
+
+
+def assert_same_but_for_ties(one: ChatCompletion, other: ChatCompletion) -> None:
+    """Batches of other sizes add floats up in another order: what is nearly as probable may win."""
+    first, second = one.choices[0].logprobs, other.choices[0].logprobs
+    assert first is not None
+    assert second is not None
+    assert len(first.content) == len(second.content)
+    pairs = zip(first.content, second.content, strict=True)
+    differ = next((ours for ours, theirs in pairs if ours.bytes != theirs.bytes), None)
+    if differ is not None:
+        best, next_best = differ.top_logprobs
+        assert best.logprob - next_best.logprob < TIE
 
 
 @pytest.fixture
@@ -60,22 +102,29 @@ async def test_the_most_probable_answer_does_not_depend_on_the_seed(llama: Launc
 async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
     llama: Launcher,
 ) -> None:
-    def long(number: int, tier: ServiceTier) -> ChatRequest:
-        return ask(f"{number} is a number", max_tokens=300, temperature=0, service_tier=tier)
-
     async with llama.running() as service, service.client() as client:
-        alone = [
-            (await client.chat(long(number, ServiceTier.FLEX))).text for number in range(SLOTS)
-        ]
-        beside = [
-            asyncio.create_task(client.chat(long(number, ServiceTier.FLEX)))
+        ends = await _tokens(service, "<|im_end|><|endoftext|>")
+        long = [
+            ask(
+                f"{number} is a number",
+                max_tokens=150,
+                temperature=0,
+                logprobs=True,
+                top_logprobs=2,
+                logit_bias=dict.fromkeys(ends, -100.0),
+                service_tier=ServiceTier.FLEX,
+            )
             for number in range(SLOTS)
         ]
+        alone = [await client.chat(request) for request in long]
+        beside = [asyncio.create_task(client.chat(request)) for request in long]
+        await eventually(lambda: _metric(service, "running", at_least=SLOTS))
         # Each of these takes the place of one of them, for a while.
-        for number in range(SLOTS):
-            await client.chat(ask(f"now {number}", max_tokens=5, temperature=0))
-        assert not all(task.done() for task in beside)
-        assert [(await task).text for task in beside] == alone
+        urgent = (ask(f"now {number}", max_tokens=5, temperature=0) for number in range(SLOTS))
+        await asyncio.gather(*map(client.chat, urgent))
+        assert await _metric(service, "parked_total", at_least=1)
+        for one, task in zip(alone, beside, strict=True):
+            assert_same_but_for_ties(one, await task)
 
 
 async def test_biases_and_penalties_change_what_is_said(llama: Launcher) -> None:

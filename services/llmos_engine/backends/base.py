@@ -7,7 +7,7 @@ short.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from llmos_api.types import ChatMessage
 from llmos_engine.errors import Refused
@@ -53,6 +53,29 @@ class Sampling:
     """What is added to the logits of tokens, by their numbers."""
     seed: int | None = None
     constraint: Constraint | None = None
+    logprobs: int | None = None
+    """Wants to know how probable each token was, and so many of the most probable ones."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages: the model's chat template makes its prompt of them."""
+
+    messages: tuple[ChatMessage, ...]
+    param: ClassVar[str] = "messages"
+    """What a request calls it."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A text to go on with, or its tokens; with a ``suffix`` the answer goes in between."""
+
+    content: str | tuple[int, ...]
+    suffix: str | None = None
+    param: ClassVar[str] = "prompt"
+
+
+Asked = Conversation | Plain
 
 
 class Shape(NamedTuple):
@@ -64,19 +87,47 @@ class Shape(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """Messages as tokens, and the strings that end an answer to them."""
+    """What is asked as tokens, and the strings that end an answer to it."""
 
     tokens: Sequence[int]
     stops: tuple[str, ...] = ()
+    added: int = 0
+    """How many of the first tokens stand for nothing in the text, but for its beginning."""
 
 
 class Feed(NamedTuple):
-    """Tokens for a sequence, at the positions from ``start`` on; ``makes`` wants the next one."""
+    """Tokens for a sequence, at the positions from ``start`` on; ``makes`` wants the next one.
+
+    ``judged`` are the tokens that follow the first ones of ``tokens``, when it is wanted how
+    probable they are, with the ``top`` most probable ones.
+    """
 
     slot: int
     tokens: Sequence[int]
     start: int
     makes: bool
+    judged: Sequence[int] = ()
+    top: int = 0
+
+
+class Likelihood(NamedTuple):
+    """A token, its bytes, and the natural logarithm of how probable the model finds it."""
+
+    number: int
+    text: bytes
+    logprob: float
+
+
+class Place(NamedTuple):
+    """A token in its place, and the most probable ones there, the most probable first.
+
+    There is no ``logprob`` at the very beginning of a text: nothing comes before it.
+    """
+
+    number: int
+    text: bytes
+    logprob: float | None
+    top: tuple[Likelihood, ...] = ()
 
 
 class Token(NamedTuple):
@@ -84,11 +135,19 @@ class Token(NamedTuple):
 
     number: int
     text: bytes
+    place: Place | None = None
 
 
 Made = Token | Refused | None
 """What a feed led to; None is the model's own end of the answer. A refusal ends this answer
 and no other."""
+
+
+class Outcome(NamedTuple):
+    """What became of a feed; ``made`` counts only if it ``makes``, and ``judged`` as it was."""
+
+    made: Made = None
+    judged: Sequence[Place] = ()
 
 
 class LoadedModel(Protocol):
@@ -109,17 +168,31 @@ class LoadedModel(Protocol):
     def shape(self) -> Shape:
         """What it has room for."""
 
-    def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
-        """Turn messages into tokens; raises :class:`~llmos_engine.errors.InvalidRequest`."""
+    def prompt(self, asked: Asked) -> Prompt:
+        """Turn what is asked into tokens; raises :class:`~llmos_engine.errors.InvalidRequest`."""
 
-    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+    def tokenize(self, text: str, *, special: bool = True, begin: bool = False) -> Sequence[int]:
+        """Cut a text into tokens; ``special`` reads control tokens, ``begin`` adds the first."""
+
+    def pieces(self, tokens: Sequence[int]) -> Sequence[bytes]:
+        """Return the bytes of tokens, of control tokens as they are written.
+
+        Raises :class:`~llmos_engine.errors.InvalidRequest` when there is no such token.
+        """
+
+    def open(
+        self, slot: int, tokens: Sequence[int], sampling: Sampling, *, anew: bool = False
+    ) -> int:
         """Begin a sequence; return how many of its tokens the cache has already.
+
+        ``anew`` reads all of them, because it is wanted how probable they are.
+
 
         Raises :class:`~llmos_engine.errors.InvalidRequest` when the constraint cannot be met.
         """
 
-    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
-        """Compute one batch; one result for each feed that ``makes``, in their order.
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Outcome]:
+        """Compute one batch; an outcome for each feed, in their order.
 
         Raises :class:`~llmos_engine.errors.DecodeFailed` when the model has to be loaded again.
         """

@@ -6,13 +6,17 @@ schema gets the smallest value that it accepts, with the last message in each st
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from llmos_api.types import ChatMessage
 from llmos_engine.backends.base import (
+    Asked,
     BackendOptions,
+    Conversation,
     Feed,
-    Made,
+    Likelihood,
+    Outcome,
+    Place,
     Progress,
     Prompt,
     Sampling,
@@ -22,6 +26,7 @@ from llmos_engine.backends.base import (
 from llmos_engine.errors import InvalidRequest
 from llmos_engine.models import ModelFile
 
+BYTES: Final = 256
 CONTEXT: Final = 4096
 SLOTS: Final = 4
 BATCH: Final = 256
@@ -35,26 +40,50 @@ class EchoModel:
         self.device = "nothing"
         self.shape = Shape(slots=SLOTS, capacity=context, batch=BATCH)
         self._last: dict[tuple[int, ...], str] = {}
-        self._answers: dict[int, Iterator[int]] = {}
+        self._answers: dict[int, _Saying] = {}
 
-    def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
+    def prompt(self, asked: Asked) -> Prompt:
         """Return the bytes of all messages."""
-        tokens = b"\n".join(message.text.encode() for message in messages)
-        self._last[tuple(tokens)] = messages[-1].text
+        if isinstance(asked, Conversation):
+            tokens = b"\n".join(message.text.encode() for message in asked.messages)
+            self._last[tuple(tokens)] = asked.messages[-1].text
+            return Prompt(tokens)
+        content = asked.content
+        tokens = content.encode() if isinstance(content, str) else b"".join(self.pieces(content))
+        self._last[tuple(tokens)] = tokens.decode(errors="replace")
         return Prompt(tokens)
 
-    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+    def tokenize(self, text: str, *, special: bool = True, begin: bool = False) -> Sequence[int]:
+        """Return the bytes of a text."""
+        del special, begin
+        return tuple(text.encode())
+
+    def pieces(self, tokens: Sequence[int]) -> Sequence[bytes]:
+        """Return the bytes, one by one."""
+        if (highest := max(tokens, default=0)) >= BYTES:
+            raise InvalidRequest(f"there is no token {highest}", param="tokens")
+        return [bytes([token]) for token in tokens]
+
+    def open(
+        self, slot: int, tokens: Sequence[int], sampling: Sampling, *, anew: bool = False
+    ) -> int:
         """Begin to say the last message, a byte a token."""
+        del anew  # nothing is ever kept
         answer = self._last[tuple(tokens)]
         if sampling.constraint is not None:
             answer = _constrained(sampling.constraint.schema, answer)
-        self._answers[slot] = iter(answer.encode())
+        self._answers[slot] = _Saying(iter(answer.encode()), sampling.logprobs)
         return 0
 
-    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Outcome]:
         """Say a byte of each answer whose prompt is read."""
-        nexts = (next(self._answers[feed.slot], None) for feed in feeds if feed.makes)
-        return [None if byte is None else Token(byte, bytes([byte])) for byte in nexts]
+        return [
+            Outcome(
+                self._answers[feed.slot].next() if feed.makes else None,
+                [_sure(byte, feed.top) for byte in feed.judged],
+            )
+            for feed in feeds
+        ]
 
     def park(self, slot: int) -> object:
         """Put an answer aside."""
@@ -62,7 +91,7 @@ class EchoModel:
 
     def resume(self, slot: int, parked: object) -> None:
         """Go on with it."""
-        self._answers[slot] = cast("Iterator[int]", parked)
+        self._answers[slot] = cast("_Saying", parked)
 
     def drop(self, parked: object) -> None:
         """Nothing to give back."""
@@ -73,6 +102,27 @@ class EchoModel:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+@dataclass
+class _Saying:
+    """An answer, and whether it is told how sure its bytes are."""
+
+    rest: Iterator[int]
+    logprobs: int | None
+
+    def next(self) -> Token | None:
+        byte = next(self.rest, None)
+        if byte is None:
+            return None
+        place = None if self.logprobs is None else _sure(byte, self.logprobs)
+        return Token(byte, bytes([byte]), place)
+
+
+def _sure(byte: int, top: int) -> Place:
+    """Nothing else could have been said: a probability of 1."""
+    said = Likelihood(byte, bytes([byte]), 0.0)
+    return Place(*said, top=(said,) * min(1, top))
 
 
 class EchoBackend:

@@ -11,11 +11,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from llmos_api.types import ChatMessage
 from llmos_engine.backends.base import (
+    Asked,
     BackendOptions,
+    Conversation,
     Feed,
     Made,
+    Outcome,
+    Place,
+    Plain,
     Progress,
     Prompt,
     Sampling,
@@ -25,8 +29,15 @@ from llmos_engine.backends.base import (
 from llmos_engine.backends.llama_cache import LlamaCache, Parked
 from llmos_engine.backends.llama_devices import CPU, offload_devices
 from llmos_engine.backends.llama_sampler import Sampler
+from llmos_engine.backends.llama_scores import judge
 from llmos_engine.backends.llama_vocab import Vocab
-from llmos_engine.errors import ContextOverflow, DecodeFailed, ModelError, Refused
+from llmos_engine.errors import (
+    ContextOverflow,
+    DecodeFailed,
+    InvalidRequest,
+    ModelError,
+    Refused,
+)
 from llmos_engine.models import ModelFile
 from llmos_engine.template import ChatTemplate
 
@@ -80,23 +91,36 @@ class LlamaModel:
         )
         self._samplers: dict[int, Sampler] = {}
 
-    def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
-        """Render the chat template and cut the text into tokens."""
-        text = self._template.render(messages).encode(errors="replace")
-        # The tokenizer takes seconds for megabytes, and its regular expressions recurse:
-        # what cannot fit however it is cut is refused before.
-        at_least = len(text) // self._vocab.longest
-        if at_least >= self.context:
-            raise ContextOverflow(prompt=at_least, context=self.context)
-        return Prompt(self._vocab.tokenize(text), self._template.stops)
+    def prompt(self, asked: Asked) -> Prompt:
+        """Render the chat template, if it is a chat, and cut the text into tokens."""
+        if isinstance(asked, Conversation):
+            text = self._template.render(asked.messages)
+            tokens = self._vocab.begun(self._cut(text, asked))
+            return Prompt(tokens, self._template.stops)
+        if isinstance(asked.content, str):
+            return self._plain(asked.content, asked)
+        self._check(asked.content, asked.param)
+        return Prompt(asked.content)
 
-    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+    def tokenize(self, text: str, *, special: bool = True, begin: bool = False) -> Sequence[int]:
+        """Cut a text into tokens."""
+        tokens = self._vocab.tokenize(text.encode(errors="replace"), special=special)
+        return self._vocab.begun(tokens) if begin else tokens
+
+    def pieces(self, tokens: Sequence[int]) -> Sequence[bytes]:
+        """Return the bytes of tokens."""
+        self._check(tokens, "tokens")
+        return [self._vocab.written(token) for token in tokens]
+
+    def open(
+        self, slot: int, tokens: Sequence[int], sampling: Sampling, *, anew: bool = False
+    ) -> int:
         """Begin a sequence with what of it the KV cache has already."""
         self._samplers[slot] = Sampler(self._lib, self._vocab, sampling)
-        return self._cache.open(slot, tokens)
+        return self._cache.open(slot, tokens, anew=anew)
 
-    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
-        """Compute one batch, and choose a token for each feed that ``makes``."""
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Outcome]:
+        """Compute one batch; choose a token for each feed that ``makes``, judge the others."""
         self._cache.make_room(sum(len(feed.tokens) for feed in feeds))
         places = self._fill(feeds)
         status = self._lib.llama_decode(self._ctx, self._batch)
@@ -107,7 +131,7 @@ class LlamaModel:
             raise DecodeFailed(f"llama_decode returned {status} for {len(feeds)} sequences")
         for feed in feeds:
             self._cache.extend(feed.slot, feed.tokens)
-        return [self._choose(slot, place) for slot, place in places]
+        return [self._outcome(feed, place) for feed, place in zip(feeds, places, strict=True)]
 
     def park(self, slot: int) -> object:
         """Take a sequence out of the KV cache, with its sampler."""
@@ -138,29 +162,78 @@ class LlamaModel:
         self._lib.llama_free(self._ctx)
         self._lib.llama_model_free(self._model)
 
-    def _fill(self, feeds: Sequence[Feed]) -> list[tuple[int, int]]:
-        """Write the batch; return slot and place of each token whose logits are wanted."""
-        batch, place, wanted = self._batch, 0, []
+    def _fill(self, feeds: Sequence[Feed]) -> list[int]:
+        """Write the batch; return where in it each feed begins."""
+        batch, place, begins = self._batch, 0, []
         for feed in feeds:
+            begins.append(place)
             for index, token in enumerate(feed.tokens):
                 batch.token[place] = token
                 batch.pos[place] = feed.start + index
                 batch.n_seq_id[place] = 1
                 batch.seq_id[place][0] = feed.slot
-                batch.logits[place] = 0
+                batch.logits[place] = index < len(feed.judged)
                 place += 1
             if feed.makes:
                 batch.logits[place - 1] = 1
-                wanted.append((feed.slot, place - 1))
         batch.n_tokens = place
-        return wanted
+        return begins
+
+    def _outcome(self, feed: Feed, place: int) -> Outcome:
+        """Choose and judge; the feed begins at ``place`` of the batch."""
+        made = self._choose(feed.slot, place + len(feed.tokens) - 1) if feed.makes else None
+        return Outcome(
+            made, [self._judge(at, token, feed.top) for at, token in enumerate(feed.judged, place)]
+        )
+
+    def _judge(self, place: int, token: int, top: int) -> Place:
+        return judge(self._vocab, self._lib.llama_get_logits_ith(self._ctx, place), token, top)
 
     def _choose(self, slot: int, place: int) -> Made:
+        sampler = self._samplers[slot]
         try:
-            token = self._samplers[slot].next(self._ctx, place)
+            token = sampler.next(self._ctx, place)
         except Refused as error:
             return error
-        return None if token is None else Token(token, self._vocab.piece(token))
+        if token is None:
+            return None
+        text = self._vocab.piece(token)
+        if sampler.logprobs is None:
+            return Token(token, text)
+        return Token(token, text, self._judge(place, token, sampler.logprobs))
+
+    def _plain(self, text: str, asked: Plain) -> Prompt:
+        if asked.suffix is None:
+            tokens = self._cut(text, asked)
+            begun = self._vocab.begun(tokens)
+            return Prompt(begun, added=len(begun) - len(tokens))
+        before, after, middle = self._vocab.infill
+        if min(self._vocab.infill) < 0:
+            raise InvalidRequest(
+                "the model was not made to fill in between two texts",
+                param="suffix",
+                code="unsupported_suffix",
+            )
+        tokens = [before, *self._cut(text, asked), after, *self._cut(asked.suffix, asked), middle]
+        return Prompt(self._vocab.begun(tokens))
+
+    def _cut(self, text: str, asked: Asked) -> list[int]:
+        raw = text.encode(errors="replace")
+        # The tokenizer takes seconds for megabytes, and its regular expressions recurse:
+        # what cannot fit however it is cut is refused before.
+        at_least = len(raw) // self._vocab.longest
+        if at_least >= self.context:
+            raise ContextOverflow(prompt=at_least, context=self.context, param=asked.param)
+        # What a person wrote in a chat is without control tokens by now; a plain text has none.
+        return self._vocab.tokenize(raw, special=isinstance(asked, Conversation))
+
+    def _check(self, tokens: Sequence[int], param: str) -> None:
+        if (highest := max(tokens, default=0)) >= self._vocab.size:
+            raise InvalidRequest(
+                f"there is no token {highest}: the model has {self._vocab.size}",
+                param=param,
+                code="invalid_value",
+            )
 
 
 class LlamaBackend:

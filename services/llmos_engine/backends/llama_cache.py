@@ -36,12 +36,16 @@ class LlamaCache:
         self._clock = count()
         self._used_at = [0] * slots
 
-    def open(self, slot: int, tokens: Sequence[int]) -> int:
+    def open(self, slot: int, tokens: Sequence[int], *, anew: bool = False) -> int:
         """Begin a sequence with what the cache shares with ``tokens``; return how much that is.
 
-        The last token is always read anew: its logits are what the answer starts from.
+        The last token is always read anew: its logits are what the answer starts from. With
+        ``anew`` all of them are.
         """
         self._busy.add(slot)
+        if anew:
+            self._clear(slot)
+            return 0
         source, shared = max(
             ((index, self._shared(held, tokens)) for index, held in enumerate(self._tokens)),
             # Its own slot, where that is as good: nothing has to be done then.

@@ -33,6 +33,8 @@ class Sampler:
     def __init__(self, lib: Any, vocab: Vocab, sampling: Sampling) -> None:
         self._lib = lib
         self._vocab = vocab
+        self.logprobs = sampling.logprobs
+        """How many tokens beside the one that was chosen are to be told; None tells nothing."""
         if beyond := [token for token in sampling.bias if token >= vocab.size]:
             raise InvalidRequest(
                 f"there is no token {beyond[0]}: the model has {vocab.size}",

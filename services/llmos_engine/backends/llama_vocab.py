@@ -17,7 +17,12 @@ class Vocab:
         self.size = int(lib.llama_vocab_n_tokens(vocab))
         self.bos = int(lib.llama_vocab_bos(vocab))
         self.eos = int(lib.llama_vocab_eos(vocab))
-        self._adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos >= 0
+        self.infill = tuple(
+            int(token(vocab))
+            for token in (lib.llama_vocab_fim_pre, lib.llama_vocab_fim_suf, lib.llama_vocab_fim_mid)
+        )
+        """The tokens before a text, before what comes after it, and before what is missing."""
+        self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos >= 0
         self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(vocab, t))
         self.hidden = frozenset(
             t for t in range(self.size) if lib.llama_vocab_get_attr(vocab, t) & HIDDEN_ATTRIBUTES
@@ -53,19 +58,27 @@ class Vocab:
             size = lib.llama_token_to_piece(vocab, token, self._buffer, -size, 0, False)
         return self._buffer.raw[:size]
 
-    def tokenize(self, text: bytes) -> list[int]:
-        """Cut a prompt into tokens; control tokens are read as such."""
+    def written(self, token: int) -> bytes:
+        """Return the bytes of a token, of a hidden one as it is written."""
+        return self.text(token).encode() if token in self.hidden else self.piece(token)
+
+    def tokenize(self, text: bytes, *, special: bool = True) -> list[int]:
+        """Cut a text into tokens; with ``special`` control tokens are read as such."""
         room = len(text) + 8
         tokens = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(self.pointer, text, len(text), tokens, room, False, True)
+        cut = self._lib.llama_tokenize
+        count = cut(self.pointer, text, len(text), tokens, room, False, special)
         if count < 0:
             tokens = (ctypes.c_int32 * -count)()
-            count = self._lib.llama_tokenize(
-                self.pointer, text, len(text), tokens, -count, False, True
-            )
-        # llama.cpp would add the end of sequence too, for models that are so configured:
-        # in the middle of a conversation that is wrong. Many templates write the beginning.
-        found = list(tokens[: max(count, 0)])
-        if self._adds_bos and found[:1] != [self.bos]:
-            found.insert(0, self.bos)
-        return found
+            count = cut(self.pointer, text, len(text), tokens, -count, False, special)
+        return list(tokens[: max(count, 0)])
+
+    def begun(self, tokens: list[int]) -> list[int]:
+        """Put the token before ``tokens`` that begins a text, where the model wants one.
+
+        llama.cpp would add the end of sequence too, for models that are so configured: in the
+        middle of a conversation that is wrong. Many templates write the beginning.
+        """
+        if self.adds_bos and tokens[:1] != [self.bos]:
+            return [self.bos, *tokens]
+        return tokens

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmos_api import ChatMessage, FinishReason
-from llmos_engine.backends.base import Sampling
+from llmos_engine.backends.base import Conversation, Sampling
 from llmos_engine.backends.echo import SLOTS, EchoModel
 from llmos_engine.decoding import Decoding
 from llmos_engine.errors import InvalidRequest, NotReady
@@ -46,12 +46,11 @@ class Room:
     def ask(
         self, text: str, priority: Priority = Priority.INTERACTIVE, limit: int | None = None
     ) -> Asked:
-        work = Work(
-            self._file, (ChatMessage.user(text),), Sampling(), limit=limit, priority=priority
-        )
+        asked_of = Conversation((ChatMessage.user(text),))
+        work = Work(self._file, asked_of, Sampling(), limit=limit, priority=priority)
         events: list[Event] = []
         asked = Asked(Job(work, events.append), events)
-        self.decoding.add(asked.job)
+        self.decoding.add(asked.job, work)
         return asked
 
     def turn(self, times: int = 1) -> None:

@@ -9,7 +9,20 @@ from typing import cast
 import pytest
 
 from llmos_api import ChatMessage, FinishReason, Health, HealthStatus
-from llmos_engine.backends.base import Feed, Made, Progress, Prompt, Sampling, Shape, Token
+from llmos_engine.backends.base import (
+    Asked as AskedOf,
+)
+from llmos_engine.backends.base import (
+    Conversation,
+    Feed,
+    Made,
+    Outcome,
+    Progress,
+    Prompt,
+    Sampling,
+    Shape,
+    Token,
+)
 from llmos_engine.engine import Engine
 from llmos_engine.errors import (
     ContextOverflow,
@@ -39,17 +52,26 @@ class ScriptedModel:
         self._backend = backend
         self._script: Iterator[str | Exception] = iter(())
 
-    def prompt(self, messages: Sequence[ChatMessage]) -> Prompt:
-        return Prompt(messages[-1].text.encode())
+    def prompt(self, asked: AskedOf) -> Prompt:
+        assert isinstance(asked, Conversation)
+        return Prompt(asked.messages[-1].text.encode())
 
-    def open(self, slot: int, tokens: Sequence[int], sampling: Sampling) -> int:
+    def tokenize(self, text: str, *, special: bool = True, begin: bool = False) -> Sequence[int]:
+        return text.encode()
+
+    def pieces(self, tokens: Sequence[int]) -> Sequence[bytes]:
+        return [bytes([token]) for token in tokens]
+
+    def open(
+        self, slot: int, tokens: Sequence[int], sampling: Sampling, *, anew: bool = False
+    ) -> int:
         assert (slot, list(tokens)) == (0, list(tokens))
         self._script = iter(self._backend.script)
         return 0
 
-    def run(self, feeds: Sequence[Feed]) -> Sequence[Made]:
+    def run(self, feeds: Sequence[Feed]) -> Sequence[Outcome]:
         assert len(feeds) == 1
-        return [self._next() for feed in feeds if feed.makes]
+        return [Outcome(self._next() if feed.makes else None) for feed in feeds]
 
     def _next(self) -> Made:
         backend = self._backend
@@ -119,7 +141,7 @@ class Asker:
             self.engine,
             Work(
                 self.engine.store.find(model),
-                (ChatMessage.user(text),),
+                Conversation((ChatMessage.user(text),)),
                 Sampling(),
                 **work,  # type: ignore[arg-type]
             ),
@@ -144,6 +166,7 @@ class Asked:
         text = ""
         while isinstance(event := self.next(), Text):
             text += event.text
+        assert isinstance(event, Finished | Failed)
         return text, event
 
 
@@ -333,7 +356,7 @@ def test_a_decode_thread_that_hangs_is_not_healthy(models: Path) -> None:
         pass
     backend.gate.clear()
     events: queue.Queue[Event] = queue.Queue()
-    work = Work(engine.store.find(None), (ChatMessage.user("hi"),), Sampling())
+    work = Work(engine.store.find(None), Conversation((ChatMessage.user("hi"),)), Sampling())
     engine.submit(Job(work, events.put))
     assert backend.reached.wait(PATIENCE)
     assert engine.health.ready

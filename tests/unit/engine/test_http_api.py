@@ -1,6 +1,5 @@
 """The three endpoints as a client sees them, and bodies that nobody should send."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,36 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from llmos_api import ChatChunk, ChatCompletion, ErrorBody, FinishReason
-from llmos_engine.app import MAX_BODY, choices_of, decode_request, make_app, make_work
+from llmos_api import ChatChunk, ChatCompletion, ChatRequest, FinishReason
+from llmos_engine.app import MAX_BODY
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
+from llmos_engine.intake import chat_works, decode
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from tests.unit.engine.gguf_file import tiny_model
+from tests.unit.engine.http_api import CHAT, Api, ask, detail, events
 
-CHAT = "/v1/chat/completions"
 ENDLESS = {"name": "x", "schema": {"$ref": "#"}}
-
-
-class Api:
-    """Asks the application without a socket; what the socket adds is tested elsewhere."""
-
-    def __init__(self, engine: Engine) -> None:
-        # Faults would reach the test as exceptions instead of the answers that clients get.
-        self._transport = httpx.ASGITransport(make_app(engine), raise_app_exceptions=False)
-
-    def get(self, path: str) -> httpx.Response:
-        return asyncio.run(self._ask("GET", path, b""))
-
-    def post(self, body: object, path: str = CHAT) -> httpx.Response:
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return asyncio.run(self._ask("POST", path, raw))
-
-    async def _ask(self, method: str, path: str, body: bytes) -> httpx.Response:
-        async with httpx.AsyncClient(transport=self._transport, base_url="http://engine") as http:
-            return await http.request(method, path, content=body)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +36,6 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     assert engine.stop(10)
 
 
-def ask(text: str = "hello", **more: object) -> dict[str, object]:
-    return {"messages": [{"role": "user", "content": text}], **more}
-
-
-def detail(response: httpx.Response) -> dict[str, Any]:
-    assert response.headers["content-type"] == "application/json"
-    msgspec.json.decode(response.content, type=ErrorBody)
-    error: dict[str, Any] = response.json()["error"]
-    return error
-
-
 def test_a_chat_is_answered_in_openais_shape(api: Api) -> None:
     response = api.post(ask("hello"))
     assert response.status_code == 200
@@ -76,13 +46,6 @@ def test_a_chat_is_answered_in_openais_shape(api: Api) -> None:
     assert completion.choices[0].finish_reason is FinishReason.STOP
     assert completion.usage.total_tokens == 10
     assert response.json()["object"] == "chat.completion"
-
-
-def events(response: httpx.Response) -> list[str]:
-    assert response.headers["content-type"].startswith("text/event-stream")
-    lines = response.text.split("\n\n")
-    assert lines[-1] == ""
-    return [line.removeprefix("data: ") for line in lines[:-1]]
 
 
 def test_a_streamed_chat_has_a_role_the_text_an_end_and_the_usage(api: Api) -> None:
@@ -345,8 +308,8 @@ def test_several_answers_in_one_stream(api: Api) -> None:
 
 def test_each_of_several_answers_has_its_own_seed(tmp_path: Path) -> None:
     tiny_model().write(tmp_path / "default.gguf")
-    body = json.dumps(ask(seed=7)).encode()
-    works = choices_of(make_work(decode_request(body), ModelStore([tmp_path])), 3)
+    body = json.dumps(ask(seed=7, n=3)).encode()
+    works = chat_works(decode(body, ChatRequest), ModelStore([tmp_path]))
     assert [work.sampling.seed for work in works] == [7, 8, 9]
 
 
@@ -382,4 +345,5 @@ def test_a_service_tier_only_takes_urgency_away(
 ) -> None:
     tiny_model().write(tmp_path / "default.gguf")
     body = json.dumps(ask() | ({"service_tier": tier} if tier else {})).encode()
-    assert make_work(decode_request(body), ModelStore([tmp_path])).priority is priority
+    [work] = chat_works(decode(body, ChatRequest), ModelStore([tmp_path]))
+    assert work.priority is priority

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmos_api import ChatMessage
-from llmos_engine.backends.base import Sampling
+from llmos_engine.backends.base import Conversation, Sampling
 from llmos_engine.errors import NotReady, QueueFull
 from llmos_engine.gguf import Header
 from llmos_engine.jobs import Job, JobQueue, Work
@@ -17,7 +17,7 @@ NOW = 0.0
 
 
 def job(text: str = "hi") -> Job:
-    return Job(Work(FILE, (ChatMessage.user(text),), Sampling()), lambda _: None)
+    return Job(Work(FILE, Conversation((ChatMessage.user(text),)), Sampling()), lambda _: None)
 
 
 def test_jobs_come_out_in_the_order_they_went_in() -> None:

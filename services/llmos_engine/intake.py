@@ -1,0 +1,160 @@
+"""From the body of a request to work: everything is checked here that needs no model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from llmos_api.completions import USUAL_TOKENS, CompletionRequest
+from llmos_api.types import (
+    ChatRequest,
+    GenerationRequest,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    ResponseFormat,
+    ServiceTier,
+)
+from llmos_engine.backends.base import Constraint, Conversation, LoadedModel, Plain, Sampling
+from llmos_engine.errors import InvalidRequest, ModelError, NotReady
+from llmos_engine.jobs import Lookup, Work
+from llmos_engine.models import ModelFile, ModelStore
+from llmos_engine.scheduling.request import Priority
+from llmos_engine.schema import compile_schema
+
+_PRIORITIES: Final[Mapping[ServiceTier | None, Priority]] = {
+    ServiceTier.DEFAULT: Priority.SERVICE,
+    ServiceTier.FLEX: Priority.BATCH,
+}
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
+
+def decode(body: bytes, shape: type[S]) -> S:
+    """Decode a body; raises :class:`~llmos_engine.errors.InvalidRequest` with the path."""
+    try:
+        found: S = _decoder(shape).decode(body)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at ")
+        # A value is at `$.a.b`, and a wrong name of a member at `key` in `$.a`.
+        path = place.rpartition("`$")[2].removesuffix("`").removeprefix(".")
+        where = f"{path}: " if path else ""
+        raise InvalidRequest(f"{where}{what}", param=path or None, code="invalid_value") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deep", code="invalid_json") from None
+    return found
+
+
+@cache
+def _decoder(shape: type[S]) -> msgspec.json.Decoder[S]:
+    return msgspec.json.Decoder(shape)
+
+
+def chat_works(ask: ChatRequest, store: ModelStore) -> list[Work]:
+    """Make the work of each choice; raises :class:`~llmos_engine.errors.Refused`."""
+    if ask.top_logprobs is not None and not ask.logprobs:
+        raise InvalidRequest(
+            "top_logprobs: only with logprobs", param="top_logprobs", code="invalid_value"
+        )
+    logprobs = (ask.top_logprobs or 0) if ask.logprobs else None
+    constraint = _constraint(ask.response_format)
+    work = Work(
+        model=_model(store, ask.model),
+        asked=Conversation(ask.messages),
+        sampling=replace(_sampling(ask), constraint=constraint, logprobs=logprobs),
+        stops=ask.stops,
+        limit=ask.token_limit,
+        priority=_priority(ask),
+    )
+    return _choices(work, ask)
+
+
+def completion_works(ask: CompletionRequest, store: ModelStore) -> list[Work]:
+    """Make the work of each choice, those of a prompt side by side.
+
+    Raises:
+        Refused: a value is wrong, or there is no such model.
+    """
+    try:
+        prompts = ask.prompts
+    except ValueError as error:
+        raise InvalidRequest(f"prompt: {error}", param="prompt", code="invalid_value") from None
+    suffix = ask.suffix or None
+    if suffix is not None and (ask.echo or not all(isinstance(p, str) for p in prompts)):
+        raise InvalidRequest(
+            "suffix: only with a prompt that is a text, and without echo",
+            param="suffix",
+            code="invalid_value",
+        )
+    model = _model(store, ask.model)
+    sampling = replace(_sampling(ask), logprobs=ask.logprobs)
+    works: list[Work] = []
+    for prompt in prompts:
+        work = Work(
+            model=model,
+            asked=Plain(prompt, suffix),
+            sampling=sampling,
+            stops=ask.stops,
+            limit=USUAL_TOKENS if ask.max_tokens is None else ask.max_tokens,
+            echo=bool(ask.echo),
+            priority=_priority(ask),
+        )
+        works += _choices(work, ask)
+    return works
+
+
+def lookup(model: str | None, store: ModelStore, find: Callable[[LoadedModel], object]) -> Lookup:
+    """Make a question to a model that computes nothing."""
+    return Lookup(_model(store, model), find)
+
+
+def _model(store: ModelStore, name: str | None) -> ModelFile:
+    try:
+        return store.find(name)
+    except ModelError as error:
+        raise NotReady(str(error), code="model_failed") from error
+
+
+def _priority(ask: GenerationRequest) -> Priority:
+    return _PRIORITIES.get(ask.service_tier, Priority.INTERACTIVE)
+
+
+def _choices(work: Work, ask: GenerationRequest) -> list[Work]:
+    """The same work as often as wanted; with a seed each has its own."""
+    seed, number = work.sampling.seed, ask.n or 1
+    if seed is None:
+        return [work] * number
+    seeds = (replace(work.sampling, seed=seed + index) for index in range(number))
+    return [replace(work, sampling=sampling) for sampling in seeds]
+
+
+def _sampling(ask: GenerationRequest) -> Sampling:
+    usual = Sampling()
+    return Sampling(
+        temperature=_or(ask.temperature, usual.temperature),
+        top_p=_or(ask.top_p, usual.top_p),
+        top_k=_or(ask.top_k, usual.top_k),
+        min_p=_or(ask.min_p, usual.min_p),
+        frequency_penalty=_or(ask.frequency_penalty, usual.frequency_penalty),
+        presence_penalty=_or(ask.presence_penalty, usual.presence_penalty),
+        bias=ask.logit_bias or {},
+        seed=ask.seed,
+    )
+
+
+def _or(said: T | None, usual: T) -> T:
+    return usual if said is None else said
+
+
+def _constraint(wanted: ResponseFormat | None) -> Constraint | None:
+    match wanted:
+        case JsonSchemaFormat(json_schema=one):
+            return Constraint(one.schema, compile_schema(one.schema))
+        case JsonObjectFormat():
+            schema: dict[str, Any] = {"type": "object"}
+            return Constraint(schema, compile_schema(schema))
+        case _:
+            return None
