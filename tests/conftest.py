@@ -3,6 +3,11 @@
 import signal
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business: here it is often a busy one.
+settings.register_profile("llmos", deadline=None)
+settings.load_profile("llmos")
 
 # A background job of a shell starts with SIGINT ignored, and so would all that the tests start:
 # then nothing that is tested for it could be interrupted.

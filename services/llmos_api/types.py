@@ -8,7 +8,10 @@ https://platform.openai.com/docs/api-reference/chat
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from llmos_api.logprobs import Logprobs
+from llmos_api.tools import ToolCall, ToolCallDelta, ToolChoice, Tools
 
 MAX_TOP_LOGPROBS: Final = 20
 """How many other tokens a place of the answer may be told with."""
@@ -90,17 +93,34 @@ class TextPart(Struct, frozen=True):
 
 
 class ChatMessage(Struct, frozen=True):
-    """One turn of the conversation."""
+    """One turn of the conversation.
+
+    Only an assistant that calls tools may have no ``content``. A message of a tool says with
+    ``tool_call_id`` which call it answers.
+    """
 
     role: Role
-    content: str | tuple[TextPart, ...]
+    content: str | tuple[TextPart, ...] | UnsetType | None = UNSET
+    tool_calls: tuple[ToolCall, ...] | UnsetType | None = UNSET
+    tool_call_id: str | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, str | tuple) and not (
+            self.role is Role.ASSISTANT and self.calls
+        ):
+            raise ValueError("Expected `content`, a string or text parts")
 
     @property
     def text(self) -> str:
-        """The content as one string, whichever of the two shapes it came in."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
+        """The content as one string, whichever shape it came in."""
+        if isinstance(self.content, tuple):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the assistant calls."""
+        return self.tool_calls or ()
 
     @classmethod
     def system(cls, text: str) -> "ChatMessage":
@@ -116,6 +136,11 @@ class ChatMessage(Struct, frozen=True):
     def assistant(cls, text: str) -> "ChatMessage":
         """Make an answer of the model."""
         return cls(Role.ASSISTANT, text)
+
+    @classmethod
+    def tool(cls, call: str, text: str) -> "ChatMessage":
+        """Make the result of the call with that ``id``."""
+        return cls(Role.TOOL, text, tool_call_id=call)
 
 
 class TextFormat(Struct, frozen=True, tag_field="type", tag="text"):
@@ -219,6 +244,9 @@ class ChatRequest(GenerationRequest, frozen=True, omit_defaults=True):
     max_tokens: MaxTokens | None = None
     max_completion_tokens: MaxTokens | None = None
     response_format: ResponseFormat | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
 
@@ -239,36 +267,11 @@ class Usage(Struct, frozen=True):
 
 
 class FinishReason(StrEnum):
-    """Why an answer ended: by itself or a stop string, or at its limit."""
+    """Why an answer ended: by itself or a stop string, at its limit, or to call tools."""
 
     STOP = "stop"
     LENGTH = "length"
-
-
-class TopLogprob(Struct, frozen=True):
-    """A token that could have been said: ``logprob`` is the natural logarithm of how probable.
-
-    ``bytes`` is its UTF-8: a token can be a part of a character.
-    """
-
-    token: str
-    logprob: float
-    bytes: tuple[int, ...]
-
-
-class TokenLogprob(Struct, frozen=True):
-    """A token that was said, and the most probable ones in its place."""
-
-    token: str
-    logprob: float
-    bytes: tuple[int, ...]
-    top_logprobs: tuple[TopLogprob, ...] = ()
-
-
-class Logprobs(Struct, frozen=True):
-    """How probable the tokens of an answer were."""
-
-    content: tuple[TokenLogprob, ...]
+    TOOL_CALLS = "tool_calls"
 
 
 class Choice(Struct, frozen=True):
@@ -301,6 +304,7 @@ class Delta(Struct, frozen=True, omit_defaults=True):
 
     role: Role | None = None
     content: str | None = None
+    tool_calls: tuple[ToolCallDelta, ...] | None = None
 
 
 class ChunkChoice(Struct, frozen=True):

@@ -48,10 +48,10 @@ class Wording(Protocol):
     def opening(self, about: "About", index: int) -> msgspec.Struct | None:
         """Word the beginning of a choice in a stream, if it has one."""
 
-    def piece(self, about: "About", index: int, text: Text) -> msgspec.Struct:
-        """Word a piece of a choice in a stream."""
+    def piece(self, about: "About", index: int, text: Text) -> Sequence[msgspec.Struct]:
+        """Word a piece of a choice in a stream; nothing when it cannot be told yet."""
 
-    def end(self, about: "About", index: int, end: Finished) -> msgspec.Struct:
+    def end(self, about: "About", index: int, end: Finished) -> Sequence[msgspec.Struct]:
         """Word the end of a choice in a stream."""
 
     def usage(self, about: "About", usage: Usage) -> msgspec.Struct:
@@ -254,10 +254,12 @@ class EventStream(Response):
         while len(ends) < answer.choices:
             match event or await self._next(send):
                 case index, Text() as text:
-                    await self._send(send, wording.piece(answer, index, text))
+                    for said in wording.piece(answer, index, text):
+                        await self._send(send, said)
                 case index, Finished() as end:
                     ends.append(end)
-                    await self._send(send, wording.end(answer, index, end))
+                    for said in wording.end(answer, index, end):
+                        await self._send(send, said)
                 case _, Failed(error):
                     await self._send(send, error.body)
                     return

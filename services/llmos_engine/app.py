@@ -25,6 +25,7 @@ from llmos_engine.intake import chat_works, completion_works, decode, lookup
 from llmos_engine.jobs import Work
 from llmos_engine.metrics import CONTENT_TYPE
 from llmos_engine.tokens import detokenize, tokenize
+from llmos_engine.tools.asked import offer_of
 
 MAX_BODY: Final = 1024 * 1024
 BODY_TIMEOUT: Final = 30.0
@@ -70,9 +71,10 @@ async def _models(request: Request) -> Response:
 
 async def _chat(request: Request) -> Response:
     ask = decode(await _body(request), ChatRequest)
+    offer = offer_of(ask)
     # A schema takes milliseconds to compile and a model file to look at: not on the loop.
-    works = await asyncio.to_thread(chat_works, ask, _engine(request).store)
-    return await _answered(request, ask, works, ChatWording())
+    works = await asyncio.to_thread(chat_works, ask, offer, _engine(request).store)
+    return await _answered(request, ask, works, ChatWording(offer))
 
 
 async def _completion(request: Request) -> Response:

@@ -1,7 +1,14 @@
 """How ``POST /v1/chat/completions`` words its answers."""
 
+import secrets
+import string
+from collections import defaultdict
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
+from llmos_api.logprobs import Logprobs, TokenLogprob, TopLogprob
+from llmos_api.tools import FunctionCall, ToolCall, ToolCallDelta
 from llmos_api.types import (
     ChatChunk,
     ChatCompletion,
@@ -9,21 +16,26 @@ from llmos_api.types import (
     Choice,
     ChunkChoice,
     Delta,
-    Logprobs,
+    FinishReason,
     Role,
-    TokenLogprob,
-    TopLogprob,
     Usage,
 )
 from llmos_engine.answers import About, usage_of
 from llmos_engine.backends.base import Place
 from llmos_engine.jobs import Finished, Text
+from llmos_engine.tools.asked import Offer
+from llmos_engine.tools.parser import CallParser, Piece
 
 
 class ChatWording:
-    """Messages of the assistant."""
+    """Messages of the assistant; the object belongs to one answer, and finds the calls in it."""
 
     prefix = "chatcmpl-"
+
+    def __init__(self, offer: Offer | None = None) -> None:
+        self._offer = offer
+        self._calls: defaultdict[int, list[ToolCall]] = defaultdict(list)
+        self._parsers: dict[int, CallParser] = {}
 
     def whole(
         self, about: About, texts: Sequence[Text], ends: Sequence[Finished]
@@ -34,12 +46,7 @@ class ChatWording:
             created=about.created,
             model=about.model,
             choices=tuple(
-                Choice(
-                    index,
-                    ChatMessage(Role.ASSISTANT, text.text),
-                    end.reason,
-                    logprobs(text.places),
-                )
+                self._choice(index, text, end)
                 for index, (text, end) in enumerate(zip(texts, ends, strict=True))
             ),
             usage=usage_of(ends),
@@ -49,18 +56,61 @@ class ChatWording:
         """Say who speaks."""
         return _chunk(about, ChunkChoice(index, Delta(role=Role.ASSISTANT, content="")))
 
-    def piece(self, about: About, index: int, text: Text) -> ChatChunk:
-        """Word a piece of the message."""
-        delta = Delta(content=text.text)
-        return _chunk(about, ChunkChoice(index, delta, None, logprobs(text.places)))
+    def piece(self, about: About, index: int, text: Text) -> Sequence[ChatChunk]:
+        """Word a piece of the message, and the calls that it completes."""
+        deltas = [self._delta(index, piece) for piece in self._read(index, text.text)]
+        if text.places and not deltas:
+            deltas = [Delta(content="")]  # how probable it was is told even so
+        return [
+            _chunk(about, ChunkChoice(index, delta, None, None if n else logprobs(text.places)))
+            for n, delta in enumerate(deltas)
+        ]
 
-    def end(self, about: About, index: int, end: Finished) -> ChatChunk:
-        """Say why it ends."""
-        return _chunk(about, ChunkChoice(index, Delta(), end.reason))
+    def end(self, about: About, index: int, end: Finished) -> Sequence[ChatChunk]:
+        """Say why it ends, after what was held back as a possible call."""
+        rest = [self._delta(index, piece) for piece in self._read(index, None)]
+        last = ChunkChoice(index, Delta(), self._reason(index, end))
+        return [*(_chunk(about, ChunkChoice(index, delta)) for delta in rest), _chunk(about, last)]
 
     def usage(self, about: About, usage: Usage) -> ChatChunk:
         """Say how many tokens it took."""
         return ChatChunk(about.id, about.created, about.model, (), usage)
+
+    def _choice(self, index: int, text: Text, end: Finished) -> Choice:
+        pieces = [*self._read(index, text.text), *self._read(index, None)]
+        content = "".join(self._delta(index, piece).content or "" for piece in pieces)
+        calls = tuple(self._calls[index])
+        message = ChatMessage(
+            Role.ASSISTANT, (content or None) if calls else content, calls or UNSET
+        )
+        return Choice(index, message, self._reason(index, end), logprobs(text.places))
+
+    def _read(self, index: int, text: str | None) -> Sequence[Piece]:
+        """Look for calls in the next text of a choice, None for its end."""
+        if self._offer is None:
+            return [text] if text else []
+        parser = self._parsers.setdefault(index, CallParser(self._offer.names))
+        return parser.finish() if text is None else parser.feed(text)
+
+    def _delta(self, index: int, piece: Piece) -> Delta:
+        """Word a piece, and keep it when it is a call."""
+        if isinstance(piece, str):
+            return Delta(content=piece)
+        calls = self._calls[index]
+        if self._offer is not None and calls and not self._offer.several:
+            return Delta(content="")
+        call = ToolCall(_name(), FunctionCall(piece.name, piece.arguments))
+        calls.append(call)
+        return Delta(tool_calls=(ToolCallDelta(len(calls) - 1, call.id, call.function),))
+
+    def _reason(self, index: int, end: Finished) -> FinishReason:
+        stopped = end.reason is FinishReason.STOP
+        return FinishReason.TOOL_CALLS if stopped and self._calls[index] else end.reason
+
+
+def _name() -> str:
+    """Make a name for a call: nine letters and digits, which is all that Mistral's models take."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(9))
 
 
 def _chunk(about: About, choice: ChunkChoice) -> ChatChunk:

@@ -30,14 +30,14 @@ class CompletionWording:
     def opening(self, about: About, index: int) -> None:
         """There is nothing to say before the text."""
 
-    def piece(self, about: About, index: int, text: Text) -> Completion:
+    def piece(self, about: About, index: int, text: Text) -> Sequence[Completion]:
         """Word a piece of the text."""
         logprobs = self._logprobs(index, text.places)
-        return _event(about, CompletionChoice(text.text, index, logprobs))
+        return [_event(about, CompletionChoice(text.text, index, logprobs))]
 
-    def end(self, about: About, index: int, end: Finished) -> Completion:
+    def end(self, about: About, index: int, end: Finished) -> Sequence[Completion]:
         """Say why it ends."""
-        return _event(about, CompletionChoice("", index, None, end.reason))
+        return [_event(about, CompletionChoice("", index, None, end.reason))]
 
     def usage(self, about: About, usage: Usage) -> Completion:
         """Say how many tokens it took."""

@@ -22,6 +22,9 @@ from llmos_engine.jobs import Lookup, Work
 from llmos_engine.models import ModelFile, ModelStore
 from llmos_engine.scheduling.request import Priority
 from llmos_engine.schema import compile_schema
+from llmos_engine.tools.asked import Offer
+from llmos_engine.tools.grammar import constraint_of
+from llmos_engine.tools.parser import MARKERS
 
 _PRIORITIES: Final[Mapping[ServiceTier | None, Priority]] = {
     ServiceTier.DEFAULT: Priority.SERVICE,
@@ -53,18 +56,31 @@ def _decoder(shape: type[S]) -> msgspec.json.Decoder[S]:
     return msgspec.json.Decoder(shape)
 
 
-def chat_works(ask: ChatRequest, store: ModelStore) -> list[Work]:
+def chat_works(ask: ChatRequest, offer: Offer | None, store: ModelStore) -> list[Work]:
     """Make the work of each choice; raises :class:`~llmos_engine.errors.Refused`."""
     if ask.top_logprobs is not None and not ask.logprobs:
         raise InvalidRequest(
             "top_logprobs: only with logprobs", param="top_logprobs", code="invalid_value"
         )
     logprobs = (ask.top_logprobs or 0) if ask.logprobs else None
-    constraint = _constraint(ask.response_format)
+    model, constraint = _model(store, ask.model), _constraint(ask.response_format)
+    if offer is not None:
+        if constraint is not None:
+            raise InvalidRequest(
+                "response_format: not together with tools, unless tool_choice is none",
+                param="response_format",
+                code="invalid_value",
+            )
+        constraint = constraint_of(offer, model.chat_template)
     work = Work(
-        model=_model(store, ask.model),
-        asked=Conversation(ask.messages),
-        sampling=replace(_sampling(ask), constraint=constraint, logprobs=logprobs),
+        model=model,
+        asked=Conversation(ask.messages, offer.for_template if offer else ()),
+        sampling=replace(
+            _sampling(ask),
+            constraint=constraint,
+            logprobs=logprobs,
+            markers=MARKERS if offer else frozenset(),
+        ),
         stops=ask.stops,
         limit=ask.token_limit,
         priority=_priority(ask),

@@ -6,11 +6,13 @@ import selectors
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
-from typing import IO, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, Any, Final
 
+from llmos_api.tools import ToolCall
 from llmos_api.types import ChatMessage
 from llmos_engine.errors import DecodeFailed, InvalidRequest
+from llmos_engine.tools.prompting import uses_tools, with_tools
 
 TIMEOUT: Final = 10.0
 """Seconds for one rendering; the first one also starts a Python, slowly on small machines."""
@@ -52,20 +54,24 @@ class ChatTemplate:
         self._control = re.compile("|".join(re.escape(token) for token in reversed(tokens)))
         self._has_control = bool(tokens)
 
-    def render(self, messages: Sequence[ChatMessage]) -> str:
+    def render(
+        self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
         """Return the prompt, up to where the assistant's answer begins.
+
+        Tools are told by the template, or as text before the first message where it does not.
 
         Raises :class:`~llmos_engine.errors.InvalidRequest` when the template refuses the
         messages or fails.
         """
+        known, told = [self._known(message) for message in messages], self._defused(list(tools))
+        if not uses_tools(self._source):
+            known, told = with_tools(known, told), []
         values = {
             **self._tokens,
-            "messages": [
-                {"role": message.role.template_name, "content": self.defused(message.text)}
-                for message in messages
-            ],
+            "messages": known,
             "add_generation_prompt": True,
-            "tools": None,
+            "tools": told or None,
         }
         ask = json.dumps({"source": self._source, "values": values}).encode() + b"\n"
         with self._lock:
@@ -81,6 +87,28 @@ class ChatTemplate:
                 f"the model's chat template failed: {answer['error']}", code="template_failed"
             )
         return str(answer["text"])
+
+    def _known(self, message: ChatMessage) -> dict[str, Any]:
+        """A message as templates know it: the arguments of calls are objects there."""
+        known: dict[str, Any] = {
+            "role": message.role.template_name,
+            "content": self.defused(message.text),
+        }
+        if message.calls:
+            known["tool_calls"] = self._defused([_call(call) for call in message.calls])
+        if message.tool_call_id:
+            known["tool_call_id"] = self.defused(message.tool_call_id)
+        return known
+
+    def _defused(self, value: Any) -> Any:
+        """Defuse all texts in a value."""
+        if isinstance(value, str):
+            return self.defused(value)
+        if isinstance(value, list):
+            return [self._defused(inner) for inner in value]
+        if isinstance(value, dict):
+            return {self.defused(key): self._defused(inner) for key, inner in value.items()}
+        return value
 
     def defused(self, text: str) -> str:
         """Break up control tokens in what a person wrote.
@@ -131,6 +159,16 @@ class ChatTemplate:
             raise InvalidRequest(
                 f"the model's chat template needs {took}", code="template_failed"
             ) from error
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A call as templates know it; arguments that are no JSON object stay text."""
+    try:
+        arguments = json.loads(call.function.arguments or "{}")
+    except (ValueError, RecursionError):
+        arguments = call.function.arguments
+    function = {"name": call.function.name, "arguments": arguments}
+    return {"id": call.id, "type": call.type, "function": function}
 
 
 def _read_line(pipe: IO[bytes], timeout: float) -> bytes:

@@ -189,7 +189,7 @@ class Oracle:
         return self.runner.run(chat())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMAS, st.integers(0, 2**32))
 def test_what_llama_cpp_says_fits_the_schema(
     oracle: Oracle, schema: dict[str, Any], seed: int

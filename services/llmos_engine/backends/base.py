@@ -29,10 +29,14 @@ class BackendOptions:
 
 @dataclass(frozen=True)
 class Constraint:
-    """What every answer must look like: a JSON schema, and the same as a GBNF grammar."""
+    """What an answer must look like: a JSON schema, and the same as a GBNF grammar.
+
+    With ``after`` it holds only from where the answer says that, if it does.
+    """
 
     schema: Mapping[str, Any]
     grammar: str
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,17 @@ class Sampling:
     constraint: Constraint | None = None
     logprobs: int | None = None
     """Wants to know how probable each token was, and so many of the most probable ones."""
+    markers: frozenset[str] = frozenset()
+    """Control tokens that are to be seen in the answer, as they are written."""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages: the model's chat template makes its prompt of them."""
+    """Messages, and tools: the model's chat template makes its prompt of them."""
 
     messages: tuple[ChatMessage, ...]
+    tools: Sequence[Mapping[str, Any]] = ()
+    """In OpenAI's shape."""
     param: ClassVar[str] = "messages"
     """What a request calls it."""
 

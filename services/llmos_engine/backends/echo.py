@@ -1,7 +1,8 @@
 """Says what was said to it: stands in for a model in tests, and only there.
 
 It keeps the whole path but the model: files, queue, stop strings, limits, streaming. A
-schema gets the smallest value that it accepts, with the last message in each string.
+schema gets the smallest value that it accepts, with the last message in each string; where it
+would hold only later, the message is said as it is.
 """
 
 import json
@@ -70,7 +71,7 @@ class EchoModel:
         """Begin to say the last message, a byte a token."""
         del anew  # nothing is ever kept
         answer = self._last[tuple(tokens)]
-        if sampling.constraint is not None:
+        if sampling.constraint is not None and sampling.constraint.after is None:
             answer = _constrained(sampling.constraint.schema, answer)
         self._answers[slot] = _Saying(iter(answer.encode()), sampling.logprobs)
         return 0

@@ -94,7 +94,7 @@ class LlamaModel:
     def prompt(self, asked: Asked) -> Prompt:
         """Render the chat template, if it is a chat, and cut the text into tokens."""
         if isinstance(asked, Conversation):
-            text = self._template.render(asked.messages)
+            text = self._template.render(asked.messages, asked.tools)
             tokens = self._vocab.begun(self._cut(text, asked))
             return Prompt(tokens, self._template.stops)
         if isinstance(asked.content, str):
@@ -198,6 +198,8 @@ class LlamaModel:
         if token is None:
             return None
         text = self._vocab.piece(token)
+        if not text and (written := self._vocab.text(token)) in sampler.markers:
+            text = written.encode()
         if sampler.logprobs is None:
             return Token(token, text)
         return Token(token, text, self._judge(place, token, sampler.logprobs))

@@ -35,6 +35,7 @@ class Sampler:
         self._vocab = vocab
         self.logprobs = sampling.logprobs
         """How many tokens beside the one that was chosen are to be told; None tells nothing."""
+        self.markers = sampling.markers
         if beyond := [token for token in sampling.bias if token >= vocab.size]:
             raise InvalidRequest(
                 f"there is no token {beyond[0]}: the model has {vocab.size}",
@@ -47,7 +48,11 @@ class Sampler:
         self._view = memoryview(self._candidates).cast("B").cast("f")
         self._nothing = memoryview(array("f", [-math.inf]) * vocab.size)
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._awaited = ""
+        """What the answer has to say before the grammar holds; empty when it holds."""
+        self._said = ""
         if sampling.constraint is not None:
+            self._awaited = sampling.constraint.after or ""
             grammar = sampling.constraint.grammar.encode()
             self._grammar = lib.llama_sampler_init_grammar(vocab.pointer, grammar, b"root")
             if not self._grammar:
@@ -73,16 +78,43 @@ class Sampler:
         of this vocabulary.
         """
         token = self._choose(context, index)
-        if self._grammar is not None and not (self._is_text(token) and self._fits(token)):
+        if self._holds and not (self._is_text(token) and self._fits(token)):
             token = self._choose_constrained(context, index)
         if token in self._vocab.ends:
             return None
         # The penalties look at what was said.
         self._lib.llama_sampler_accept(self._chain, token)
-        if self._grammar is not None:
+        if self._holds:
             self._lib.llama_sampler_accept(self._grammar, token)
             self._utf8.decode(self._vocab.piece(token))
+        elif self._grammar is not None:
+            self._await(token)
         return token
+
+    @property
+    def _holds(self) -> bool:
+        """Whether the grammar has a say in the next token."""
+        return self._grammar is not None and not self._awaited
+
+    def _await(self, token: int) -> None:
+        """Look whether the answer has said what the grammar waits for.
+
+        What a token says beyond that has to fit already, or the grammar is given up: it is too
+        late to choose another token.
+        """
+        self._said += self._vocab.written(token).decode(errors="replace")
+        _, found, beyond = self._said.partition(self._awaited)
+        self._said = self._said[1 - len(self._awaited) :]
+        if not found:
+            return
+        for one in self._vocab.tokenize(beyond.encode()) if beyond else ():
+            if not (self._is_text(one) and self._fits(one)):
+                self._lib.llama_sampler_free(self._grammar)
+                self._grammar = None
+                return
+            self._lib.llama_sampler_accept(self._grammar, one)
+            self._utf8.decode(self._vocab.piece(one))
+        self._awaited = ""
 
     def _choose_constrained(self, context: Any, index: int) -> int:
         rejected = set(self._vocab.hidden - self._vocab.ends)

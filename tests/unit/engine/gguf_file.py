@@ -112,6 +112,48 @@ def tiny_model(
     return GgufFile(metadata, tensors)
 
 
+def chain_model(following: Mapping[str, str], otherwise: str, *, added: Sequence[str]) -> GgufFile:
+    """Return a model that follows each token with the same other one.
+
+    ``following`` is by the text of tokens, which are single bytes, control tokens, and those that
+    are ``added``. The rest of the model does nothing: what a token means is its own number, and
+    what comes next is written in the output layer.
+    """
+    width, hidden = 288, 32
+    model = tiny_model(context=2048)
+    names = [*map(chr, range(256)), *CONTROL_TOKENS, *added]
+    model.metadata |= {
+        "llama.block_count": 1,
+        "llama.embedding_length": width,
+        "llama.feed_forward_length": hidden,
+        "llama.attention.head_count": 9,
+        "llama.rope.dimension_count": 32,
+        "tokenizer.ggml.tokens": [*(BYTE_CHARS[byte] for byte in range(256)), *names[256:]],
+        "tokenizer.ggml.token_type": [1] * 256 + [3] * len(CONTROL_TOKENS) + [4] * len(added),
+    }
+    embedding = array("f", [0.0]) * (width * len(names))
+    output = array("f", [0.0]) * (width * len(names))
+    for number, name in enumerate(names):
+        embedding[number * width + number] = 1.0
+        output[names.index(following.get(name, otherwise)) * width + number] = 1.0
+    model.tensors = {
+        "token_embd.weight": ((width, len(names)), embedding.tobytes()),
+        "output.weight": ((width, len(names)), output.tobytes()),
+        "output_norm.weight": _ones(width),
+        "blk.0.attn_norm.weight": _ones(width),
+        **{f"blk.0.attn_{part}.weight": _zeros(width, width) for part in ("q", "k", "v", "output")},
+        "blk.0.ffn_norm.weight": _ones(width),
+        "blk.0.ffn_gate.weight": _zeros(width, hidden),
+        "blk.0.ffn_up.weight": _zeros(width, hidden),
+        "blk.0.ffn_down.weight": _zeros(hidden, width),
+    }
+    return model
+
+
+def _zeros(*shape: int) -> tuple[tuple[int, ...], bytes]:
+    return shape, bytes(4 * shape[0] * shape[1])
+
+
 def _random(rng: random.Random, *shape: int) -> tuple[tuple[int, ...], bytes]:
     count = shape[0] * shape[1]
     return shape, array("f", (rng.gauss(0, 0.3) for _ in range(count))).tobytes()

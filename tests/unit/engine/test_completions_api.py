@@ -192,7 +192,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(FIELDS, JSON | st.just("a") | st.just([97]) | st.just(1), max_size=5))
 def test_no_body_whatever_is_a_fault_of_the_engine(api: Api, body: dict[str, Any]) -> None:
     response = api.post(body, PATH)

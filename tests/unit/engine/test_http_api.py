@@ -238,19 +238,18 @@ def check(response: httpx.Response) -> None:
         detail(response)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_engine_fail(api: Api, body: bytes) -> None:
     check(api.post(body))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(JSON)
 def test_no_json_makes_the_engine_fail(api: Api, body: object) -> None:
     check(api.post(body))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=20), st.fixed_dictionaries({}, optional=FIELDS))
 def test_no_options_make_the_engine_fail(api: Api, text: str, more: dict[str, Any]) -> None:
     check(api.post(ask(text, **more)))
@@ -309,7 +308,7 @@ def test_several_answers_in_one_stream(api: Api) -> None:
 def test_each_of_several_answers_has_its_own_seed(tmp_path: Path) -> None:
     tiny_model().write(tmp_path / "default.gguf")
     body = json.dumps(ask(seed=7, n=3)).encode()
-    works = chat_works(decode(body, ChatRequest), ModelStore([tmp_path]))
+    works = chat_works(decode(body, ChatRequest), None, ModelStore([tmp_path]))
     assert [work.sampling.seed for work in works] == [7, 8, 9]
 
 
@@ -345,5 +344,5 @@ def test_a_service_tier_only_takes_urgency_away(
 ) -> None:
     tiny_model().write(tmp_path / "default.gguf")
     body = json.dumps(ask() | ({"service_tier": tier} if tier else {})).encode()
-    [work] = chat_works(decode(body, ChatRequest), ModelStore([tmp_path]))
+    [work] = chat_works(decode(body, ChatRequest), None, ModelStore([tmp_path]))
     assert work.priority is priority

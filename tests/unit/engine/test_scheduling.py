@@ -231,7 +231,7 @@ ARRIVALS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(ARRIVALS, st.integers(1, 5), st.integers(151, 600), st.integers(1, 200), st.randoms())
 def test_whatever_comes_nothing_is_lost_doubled_or_left_behind(
     arrivals: list[tuple[Priority, int, int, int | None, int]],

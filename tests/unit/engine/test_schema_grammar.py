@@ -271,7 +271,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SCHEMAS, st.integers(0, 2**32))
 def test_every_sentence_of_a_grammar_fits_its_schema(schema: dict[str, Any], seed: int) -> None:
     grammar = Grammar.parse(compile_schema(schema))
@@ -289,13 +289,11 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), JSON))
 def test_json_object_accepts_every_object(value: dict[str, Any]) -> None:
     assert Grammar.parse(any_object()).accepts(json.dumps(value))
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         JSON,

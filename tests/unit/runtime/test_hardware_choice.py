@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_api.hardware import Outcome, Stack
@@ -140,7 +140,6 @@ _cards = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(_cards, max_size=4),
     st.sampled_from(list(IMAGES.values())),
@@ -159,7 +158,6 @@ def test_any_failures_lead_down_the_ladder(
     assert sum(step.outcome is Outcome.CHOSEN for step in choice.steps) == 1
 
 
-@settings(deadline=None)
 @given(st.lists(_cards, max_size=4), st.sampled_from(list(IMAGES.values())))
 def test_failing_again_and_again_ends_at_the_cpu(cards: list[PciCard], image: Available) -> None:
     failures: dict[Stack, str] = {}

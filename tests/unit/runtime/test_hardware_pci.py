@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_runtime.hardware.available import available
@@ -73,7 +73,6 @@ _devices = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(_devices)
 def test_nonsense_in_sysfs_costs_a_card_and_nothing_else(
     devices: dict[str, dict[str, bytes | None]],

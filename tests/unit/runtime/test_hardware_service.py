@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_api.hardware import Hardware, Outcome, Stack, read_hardware
@@ -257,7 +257,6 @@ def test_what_is_written_is_what_readers_read(tmp_path: Path) -> None:
     assert read_hardware(tmp_path / "run/llmos/hardware.json") is None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_a_damaged_file_is_as_good_as_none(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -267,7 +266,6 @@ def test_a_damaged_file_is_as_good_as_none(content: bytes) -> None:
         assert isinstance(read_failures(path), dict)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(Stack), st.sampled_from([*RESULTS, "success"]))))
 def test_failures_add_up(ends: list[tuple[Stack, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

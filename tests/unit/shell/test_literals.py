@@ -210,7 +210,7 @@ def test_only_a_model_with_slots_has_words() -> None:
 
 
 @given(typed_text)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_bash_gets_exactly_what_was_typed(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
@@ -233,7 +233,7 @@ def test_shlex_gets_exactly_what_was_typed(value: str) -> None:
 
 
 @given(st.text("*?[]!^-ab /;$`'\"\\{}~#&|<>()\né ", min_size=1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_glob_that_matches_nothing_reaches_the_command_as_typed(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:

@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_shell.paper import MAX_CHARS, MAX_COLUMNS, MAX_LINES, Look, Paper, Run
@@ -112,14 +112,12 @@ SCRAPS = [b"a", b"\n", b"\r", b"\x1b", b"[", b"31", b"m", b"K", b"]0;", b"\x07",
 BYTES = st.lists(st.sampled_from(SCRAPS) | st.binary(max_size=4), max_size=40).map(b"".join)
 
 
-@settings(deadline=None)
 @given(BYTES)
 def test_no_control_character_ever_reaches_the_screen(data: bytes) -> None:
     for line in text(paper(data)):
         assert not re.search(r"[\x00-\x1f\x7f-\x9f]", line)
 
 
-@settings(deadline=None)
 @given(BYTES, st.lists(st.integers(0, 60), max_size=5))
 def test_it_does_not_matter_where_the_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(data)]
@@ -127,7 +125,6 @@ def test_it_does_not_matter_where_the_bytes_are_cut(data: bytes, cuts: list[int]
     assert text(paper(*pieces)) == text(paper(data))
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])), st.integers(1, 20))
 def test_wrapping_loses_nothing_and_fits(line: str, width: int) -> None:
     rows = list(_wrapped((Run(line),), width))

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_api.notices import NOTICES as WRITTEN_NOTICES
@@ -160,7 +160,6 @@ def test_tab_lists_what_a_word_could_become(lookup: Lookup) -> None:
     assert complete("cat report.", lookup).candidates == ("report.odt", "report.txt")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_tab_never_takes_away_what_was_typed(text: str) -> None:
     here = Lookup(Path("/"), os.defpath, "/root")
@@ -171,7 +170,6 @@ def test_tab_never_takes_away_what_was_typed(text: str) -> None:
 # Colours
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_colours_change_nothing_of_a_command(command: str) -> None:
     assert "".join(text for text, _ in highlight(command)) == command
@@ -242,7 +240,6 @@ def test_the_prompt_shows_the_home_as_a_tilde() -> None:
     assert place("/home/adam") == "/home/adam"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_report_of_a_command_leaves_a_usable_state(report: bytes) -> None:
     state = ShellState(Path("/tmp"), {"HOME": "/"}).after(report, 3)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_api import Health, HealthStatus, JsonSchemaFormat, Model, StreamBroken
@@ -136,7 +136,6 @@ def test_an_answer_without_a_command_is_not_a_plan(answer: str) -> None:
         parse_answer(answer)
 
 
-@settings(deadline=None)
 @given(st.text() | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
 def test_any_answer_is_a_plan_or_is_refused(answer: str) -> None:
     try:
@@ -147,7 +146,6 @@ def test_any_answer_is_a_plan_or_is_refused(answer: str) -> None:
     assert len(found.say) <= 300
 
 
-@settings(deadline=None)
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_the_envelope_survives_the_way(say: str, command: str) -> None:
     found = parse_answer(json.dumps({"say": say, "command": command}))

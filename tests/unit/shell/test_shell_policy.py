@@ -1,7 +1,7 @@
 """How dangerous a command is: the rules, their examples, and that doubt never counts as safe."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_shell.explain import explain
@@ -296,7 +296,6 @@ select time {a,b} $x
 WORDS = st.sampled_from(PIECES.split())
 
 
-@settings(deadline=None)
 @given(st.lists(WORDS, max_size=14).map(" ".join) | st.text(max_size=60))
 def test_any_line_gets_a_verdict(line: str) -> None:
     verdict = POLICY.judge(line, HERE)
@@ -305,14 +304,12 @@ def test_any_line_gets_a_verdict(line: str) -> None:
         assert verdict.risk.severity >= Risk.UNKNOWN.severity
 
 
-@settings(deadline=None)
 @given(st.sampled_from(READS), st.sampled_from([";", "&&", "||", "|", "&", "\n"]), st.booleans())
 def test_a_removal_is_seen_wherever_it_stands(line: str, joint: str, first: bool) -> None:
     parts = ["rm -rf x", line] if first else [line, "rm -rf x"]
     assert risk(f"{parts[0]} {joint} {parts[1]}") is Risk.DESTRUCTIVE
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(READS), st.sampled_from(["$({})", "`{}`", "<({})", '"$({})"', "${{x:-$({})}}"])
 )
@@ -321,7 +318,6 @@ def test_a_removal_is_seen_inside_a_substitution(line: str, form: str) -> None:
     assert risk(f"echo {hidden}; {line}").severity >= Risk.UNKNOWN.severity
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[a-z]{1,8}( -?-?[a-z]{1,6}){0,3}", fullmatch=True))
 def test_a_program_that_is_not_in_the_table_always_asks(line: str) -> None:
     if line.split(maxsplit=1)[0] not in rules():

@@ -114,7 +114,7 @@ def wrapped(forms: list[str]) -> str:
     return line
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(SHAPES)
 def test_what_is_called_harmless_does_no_harm(forms: list[str]) -> None:
     line = wrapped(forms)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_shell.route import Kind, route
@@ -174,7 +174,6 @@ def test_make_takes_targets_where_there_is_a_makefile() -> None:
     assert route("make test", World(files=frozenset({"Makefile"}))).kind is Kind.COMMAND
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_line_has_a_route(line: str) -> None:
     decided = route(line, World())
@@ -182,7 +181,6 @@ def test_any_line_has_a_route(line: str) -> None:
     assert decided.text in line
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_a_line_whose_first_word_is_no_program_never_runs_unmarked(line: str) -> None:
     decided = route(line, World(programs=frozenset()))

@@ -31,7 +31,7 @@ def accesses(size: int) -> int:
     return sum(verb != "flush" for verb, _, _ in calm.log)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.integers(2048, 4 * BLOCK),
     spare=st.integers(0, 6000),
