@@ -50,10 +50,11 @@ class EventParser:
         return None
 
 
-def encode(data: str) -> bytes:
-    """Write one event; the opposite of the parser."""
+def encode(data: str, kind: str | None = None) -> bytes:
+    """Write one event, of a ``kind`` or of none; the opposite of the parser."""
     lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "".join(f"data: {line}\n" for line in lines).encode() + b"\n"
+    head = f"event: {kind}\n" if kind else ""
+    return (head + "".join(f"data: {line}\n" for line in lines)).encode() + b"\n"
 
 
 def encode_comment(text: str) -> bytes:

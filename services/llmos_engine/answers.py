@@ -1,6 +1,7 @@
 """The asyncio side of jobs: their events as one answer, whole or streamed.
 
-How an endpoint words its answers is in ``chat_answers.py`` and its neighbours.
+How an endpoint words its answers is in ``wording.py`` and its neighbours, how they are streamed in
+``streams.py``.
 """
 
 import asyncio
@@ -10,60 +11,21 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
-from llmos_api import sse
 from llmos_api.types import Usage
 from llmos_engine.engine import Engine
 from llmos_engine.errors import Refused
 from llmos_engine.jobs import Event, Failed, Finished, Found, Job, Lookup, Text, Work
-
-FIRST_EVENT: Final = 5.0
-"""Seconds to wait for the first event before a stream begins: an error that comes later
-can no longer have a status of its own."""
-
-KEEP_ALIVE: Final = 10.0
-"""Seconds of silence after which a stream gets a comment."""
+from llmos_engine.wording import Wording
 
 CLIENT_GONE: Final = 499
 """nginx's status for a client that closed the connection: nobody reads it."""
-
-
-class Wording(Protocol):
-    """How an endpoint says what the engine answers."""
-
-    prefix: str
-    """What the answer's name begins with."""
-
-    def whole(
-        self, about: "About", texts: Sequence[Text], ends: Sequence[Finished]
-    ) -> msgspec.Struct:
-        """Word the whole answer, from the text and the end of each choice."""
-
-    def opening(self, about: "About", index: int) -> msgspec.Struct | None:
-        """Word the beginning of a choice in a stream, if it has one."""
-
-    def piece(self, about: "About", index: int, text: Text) -> Sequence[msgspec.Struct]:
-        """Word a piece of a choice in a stream; nothing when it cannot be told yet."""
-
-    def end(self, about: "About", index: int, end: Finished) -> Sequence[msgspec.Struct]:
-        """Word the end of a choice in a stream."""
-
-    def usage(self, about: "About", usage: Usage) -> msgspec.Struct:
-        """Word the number of tokens, after all choices."""
-
-
-class About(Protocol):
-    """What every part of an answer repeats."""
-
-    id: str
-    created: int
-    model: str
 
 
 class Answer:
@@ -196,94 +158,3 @@ def usage_of(ends: Iterable[Finished]) -> Usage:
     prompt = max(usage.prompt_tokens for usage in usages)
     made = sum(usage.completion_tokens for usage in usages)
     return Usage(prompt, made, prompt + made)
-
-
-async def streamed(answer: Answer, wording: Wording, *, include_usage: bool) -> Response:
-    """Answer with server-sent events; raises what the job failed with at its start."""
-    first: tuple[int, Event] | None = None
-    try:
-        async with asyncio.timeout(FIRST_EVENT):
-            first = await answer.next()
-        if first is not None and isinstance(first[1], Failed):
-            raise first[1].error
-    except TimeoutError:
-        pass
-    except BaseException:
-        answer.close()
-        raise
-    return EventStream(answer, wording, first, include_usage=include_usage)
-
-
-class EventStream(Response):
-    """A response that follows a job until its end, or the client's."""
-
-    media_type = "text/event-stream"
-
-    def __init__(
-        self,
-        answer: Answer,
-        wording: Wording,
-        first: tuple[int, Event] | None,
-        *,
-        include_usage: bool,
-    ) -> None:
-        super().__init__(headers={"cache-control": "no-store"})
-        del self.headers["content-length"]
-        self._answer = answer
-        self._wording = wording
-        self._first = first
-        self._include_usage = include_usage
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events."""
-        del scope, receive  # the answer waits for the disconnect
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        try:
-            await send(start)
-            for index in range(self._answer.choices):
-                if (opening := self._wording.opening(self._answer, index)) is not None:
-                    await self._send(send, opening)
-            await self._follow(send)
-        finally:
-            self._answer.close()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _follow(self, send: Send) -> None:
-        event, answer, wording = self._first, self._answer, self._wording
-        ends: list[Finished] = []
-        while len(ends) < answer.choices:
-            match event or await self._next(send):
-                case index, Text() as text:
-                    for said in wording.piece(answer, index, text):
-                        await self._send(send, said)
-                case index, Finished() as end:
-                    ends.append(end)
-                    for said in wording.end(answer, index, end):
-                        await self._send(send, said)
-                case _, Failed(error):
-                    await self._send(send, error.body)
-                    return
-                case None:
-                    return
-            event = None
-        if self._include_usage:
-            await self._send(send, wording.usage(answer, usage_of(ends)))
-        await self._send_data(send, "[DONE]")
-
-    async def _next(self, send: Send) -> tuple[int, Event] | None:
-        while True:
-            try:
-                async with asyncio.timeout(KEEP_ALIVE):
-                    return await self._answer.next()
-            except TimeoutError:
-                await self._send_bytes(send, sse.encode_comment("still there"))
-
-    async def _send(self, send: Send, value: msgspec.Struct) -> None:
-        await self._send_data(send, msgspec.json.encode(value).decode())
-
-    async def _send_data(self, send: Send, data: str) -> None:
-        await self._send_bytes(send, sse.encode(data))
-
-    @staticmethod
-    async def _send_bytes(send: Send, data: bytes) -> None:
-        await send({"type": "http.response.body", "body": data, "more_body": True})

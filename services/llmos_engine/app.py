@@ -14,8 +14,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from llmos_api.completions import CompletionRequest, DetokenizeRequest, TokenizeRequest
-from llmos_api.types import ChatRequest, ErrorBody, ErrorDetail, GenerationRequest, ModelList
-from llmos_engine.answers import CLIENT_GONE, Answer, Wording, found, streamed, whole
+from llmos_api.responses import Deleted, ResponseRequest
+from llmos_api.types import (
+    ChatMessage,
+    ChatRequest,
+    ErrorBody,
+    ErrorDetail,
+    GenerationRequest,
+    ModelList,
+)
+from llmos_engine.answers import CLIENT_GONE, Answer, found, whole
 from llmos_engine.backends.base import LoadedModel
 from llmos_engine.chat_answers import ChatWording
 from llmos_engine.completion_answers import CompletionWording
@@ -24,8 +32,13 @@ from llmos_engine.errors import InvalidRequest, Refused, TooLarge
 from llmos_engine.intake import chat_works, completion_works, decode, lookup
 from llmos_engine.jobs import Work
 from llmos_engine.metrics import CONTENT_TYPE
+from llmos_engine.responses.intake import chat, conversation
+from llmos_engine.responses.memory import Memory
+from llmos_engine.responses.wording import ResponseWording
+from llmos_engine.streams import streamed
 from llmos_engine.tokens import detokenize, tokenize
 from llmos_engine.tools.asked import offer_of
+from llmos_engine.wording import Wording
 
 MAX_BODY: Final = 1024 * 1024
 BODY_TIMEOUT: Final = 30.0
@@ -41,6 +54,8 @@ def make_app(engine: Engine) -> Starlette:
             Route("/v1/models", _models, methods=["GET"]),
             Route("/v1/chat/completions", _chat, methods=["POST"]),
             Route("/v1/completions", _completion, methods=["POST"]),
+            Route("/v1/responses", _respond, methods=["POST"]),
+            Route("/v1/responses/{name}", _response, methods=["GET", "DELETE"]),
             Route("/tokenize", _tokenize, methods=["POST"]),
             Route("/detokenize", _detokenize, methods=["POST"]),
         ],
@@ -52,6 +67,7 @@ def make_app(engine: Engine) -> Starlette:
         },
     )
     app.state.engine = engine
+    app.state.memory = Memory()
     return app
 
 
@@ -74,22 +90,56 @@ async def _chat(request: Request) -> Response:
     offer = offer_of(ask)
     # A schema takes milliseconds to compile and a model file to look at: not on the loop.
     works = await asyncio.to_thread(chat_works, ask, offer, _engine(request).store)
-    return await _answered(request, ask, works, ChatWording(offer))
+    return await _generated(request, ask, works, ChatWording(offer))
 
 
 async def _completion(request: Request) -> Response:
     ask = decode(await _body(request), CompletionRequest)
     works = await asyncio.to_thread(completion_works, ask, _engine(request).store)
-    return await _answered(request, ask, works, CompletionWording())
+    return await _generated(request, ask, works, CompletionWording())
+
+
+async def _respond(request: Request) -> Response:
+    ask = decode(await _body(request), ResponseRequest)
+    memory: Memory = request.app.state.memory
+    before: tuple[ChatMessage, ...] = ()
+    if ask.previous_response_id is not None:
+        before = memory.find(ask.previous_response_id, "previous_response_id").messages
+    messages = conversation(ask, before)
+    meant = chat(ask, messages)
+    offer = offer_of(meant)
+    works = await asyncio.to_thread(chat_works, meant, offer, _engine(request).store)
+    wording = ResponseWording(ask, messages, offer, memory)
+    return await _answered(request, works, wording, stream=bool(ask.stream))
+
+
+async def _response(request: Request) -> Response:
+    memory: Memory = request.app.state.memory
+    name = request.path_params["name"]
+    if request.method == "GET":
+        return _json(memory.find(name).response)
+    memory.forget(name)
+    return _json(Deleted(name))
+
+
+async def _generated(
+    request: Request, ask: GenerationRequest, works: Sequence[Work], wording: Wording
+) -> Response:
+    usage = ask.stream_options is not None and ask.stream_options.include_usage
+    return await _answered(request, works, wording, stream=bool(ask.stream), include_usage=usage)
 
 
 async def _answered(
-    request: Request, ask: GenerationRequest, works: Sequence[Work], wording: Wording
+    request: Request,
+    works: Sequence[Work],
+    wording: Wording,
+    *,
+    stream: bool,
+    include_usage: bool = False,
 ) -> Response:
     answer = Answer(_engine(request), works, request, wording.prefix)
-    if ask.stream:
-        usage = ask.stream_options is not None and ask.stream_options.include_usage
-        return await streamed(answer, wording, include_usage=usage)
+    if stream:
+        return await streamed(answer, wording, include_usage=include_usage)
     return await whole(answer, wording)
 
 

@@ -16,21 +16,26 @@ from llmos_api.types import (
     Choice,
     ChunkChoice,
     Delta,
+    ErrorBody,
     FinishReason,
     Role,
     Usage,
 )
-from llmos_engine.answers import About, usage_of
+from llmos_engine.answers import usage_of
 from llmos_engine.backends.base import Place
+from llmos_engine.errors import Refused
 from llmos_engine.jobs import Finished, Text
 from llmos_engine.tools.asked import Offer
 from llmos_engine.tools.parser import CallParser, Piece
+from llmos_engine.wording import About
 
 
 class ChatWording:
     """Messages of the assistant; the object belongs to one answer, and finds the calls in it."""
 
     prefix = "chatcmpl-"
+    named: bool = False
+    last: str | None = "[DONE]"
 
     def __init__(self, offer: Offer | None = None) -> None:
         self._offer = offer
@@ -52,9 +57,9 @@ class ChatWording:
             usage=usage_of(ends),
         )
 
-    def opening(self, about: About, index: int) -> ChatChunk:
+    def opening(self, about: About, index: int) -> Sequence[ChatChunk]:
         """Say who speaks."""
-        return _chunk(about, ChunkChoice(index, Delta(role=Role.ASSISTANT, content="")))
+        return [_chunk(about, ChunkChoice(index, Delta(role=Role.ASSISTANT, content="")))]
 
     def piece(self, about: About, index: int, text: Text) -> Sequence[ChatChunk]:
         """Word a piece of the message, and the calls that it completes."""
@@ -75,6 +80,11 @@ class ChatWording:
     def usage(self, about: About, usage: Usage) -> ChatChunk:
         """Say how many tokens it took."""
         return ChatChunk(about.id, about.created, about.model, (), usage)
+
+    def failure(self, about: About, error: Refused) -> Sequence[ErrorBody]:
+        """Say what went wrong."""
+        del about
+        return [error.body]
 
     def _choice(self, index: int, text: Text, end: Finished) -> Choice:
         pieces = [*self._read(index, text.text), *self._read(index, None)]

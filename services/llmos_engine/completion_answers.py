@@ -5,16 +5,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from llmos_api.completions import Completion, CompletionChoice, CompletionLogprobs
-from llmos_api.types import Usage
-from llmos_engine.answers import About, usage_of
+from llmos_api.types import ErrorBody, Usage
+from llmos_engine.answers import usage_of
 from llmos_engine.backends.base import Place
+from llmos_engine.errors import Refused
 from llmos_engine.jobs import Finished, Text
+from llmos_engine.wording import About
 
 
 class CompletionWording:
     """Texts that go on; the object belongs to one answer, and counts its characters."""
 
     prefix = "cmpl-"
+    named: bool = False
+    last: str | None = "[DONE]"
 
     def __init__(self) -> None:
         self._offsets: defaultdict[int, _Offsets] = defaultdict(_Offsets)
@@ -27,8 +31,10 @@ class CompletionWording:
         )
         return Completion(about.id, about.created, about.model, choices, usage_of(ends))
 
-    def opening(self, about: About, index: int) -> None:
+    def opening(self, about: About, index: int) -> Sequence[Completion]:
         """There is nothing to say before the text."""
+        del about, index
+        return ()
 
     def piece(self, about: About, index: int, text: Text) -> Sequence[Completion]:
         """Word a piece of the text."""
@@ -42,6 +48,11 @@ class CompletionWording:
     def usage(self, about: About, usage: Usage) -> Completion:
         """Say how many tokens it took."""
         return Completion(about.id, about.created, about.model, (), usage)
+
+    def failure(self, about: About, error: Refused) -> Sequence[ErrorBody]:
+        """Say what went wrong."""
+        del about
+        return [error.body]
 
     def _logprobs(self, index: int, places: Sequence[Place]) -> CompletionLogprobs | None:
         if not places:

@@ -5,6 +5,7 @@
     │   ├── InvalidRequest      400: a value is wrong
     │   │   └── ContextOverflow 400: the prompt does not fit the model's context
     │   ├── ModelNotFound       404
+    │   ├── NotFound            404: a response that is not remembered
     │   ├── TooLarge            413: the body is too long
     │   ├── QueueFull           429: with ``Retry-After``
     │   └── NotReady            503: no model, or the service is stopping
@@ -76,6 +77,15 @@ class ModelNotFound(Refused):
         super().__init__(
             f"no model {name!r} (available: {have})", param="model", code="model_not_found"
         )
+
+
+class NotFound(Refused):
+    """Nothing of that name is kept."""
+
+    status = 404
+
+    def __init__(self, what: str, *, param: str | None = None) -> None:
+        super().__init__(what, param=param, code="not_found")
 
 
 class TooLarge(Refused):

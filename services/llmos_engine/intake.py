@@ -39,16 +39,22 @@ def decode(body: bytes, shape: type[S]) -> S:
     try:
         found: S = _decoder(shape).decode(body)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at ")
-        # A value is at `$.a.b`, and a wrong name of a member at `key` in `$.a`.
-        path = place.rpartition("`$")[2].removesuffix("`").removeprefix(".")
-        where = f"{path}: " if path else ""
-        raise InvalidRequest(f"{where}{what}", param=path or None, code="invalid_value") from None
+        raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json") from None
     except RecursionError:
         raise InvalidRequest("the body is nested too deep", code="invalid_json") from None
     return found
+
+
+def explained(error: msgspec.ValidationError, within: str = "") -> InvalidRequest:
+    """Say which value is wrong, by its path, which begins ``within`` the body."""
+    what, _, place = str(error).partition(" - at ")
+    # A value is at `$.a.b`, and a wrong name of a member at `key` in `$.a`.
+    path = within + place.rpartition("`$")[2].removesuffix("`")
+    path = path.removeprefix(".")
+    where = f"{path}: " if path else ""
+    return InvalidRequest(f"{where}{what}", param=path or None, code="invalid_value")
 
 
 @cache

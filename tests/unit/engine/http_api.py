@@ -24,6 +24,9 @@ class Api:
     def get(self, path: str) -> httpx.Response:
         return asyncio.run(self._ask("GET", path, b""))
 
+    def delete(self, path: str) -> httpx.Response:
+        return asyncio.run(self._ask("DELETE", path, b""))
+
     def post(self, body: object, path: str = CHAT) -> httpx.Response:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return asyncio.run(self._ask("POST", path, raw))

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmos_api import ChatRequest
+from llmos_api.completions import CompletionRequest, DetokenizeRequest, TokenizeRequest
+from llmos_api.responses import ResponseRequest
 from llmos_engine.backends.base import Sampling
 from llmos_engine.jobs import RETRY_AFTER
 from llmos_engine.main import main
@@ -30,7 +32,22 @@ def test_every_error_code_is_explained(code: str) -> None:
     assert f"`{code}`" in PAGE
 
 
-@pytest.mark.parametrize("field", [f.name for f in msgspec.structs.fields(ChatRequest)])
+FIELDS = sorted(
+    {
+        field.name
+        for request in (
+            ChatRequest,
+            CompletionRequest,
+            ResponseRequest,
+            TokenizeRequest,
+            DetokenizeRequest,
+        )
+        for field in msgspec.structs.fields(request)
+    }
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
 def test_every_field_of_a_request_is_explained(field: str) -> None:
     assert re.search(rf"^\|[^|]*`{field}`", PAGE, re.MULTILINE)
 
