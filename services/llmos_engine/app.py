@@ -25,12 +25,13 @@ from llmos_api.types import (
 from llmos_engine.answers import CLIENT_GONE, Answer, streamed, whole
 from llmos_engine.backends.base import Constraint, Sampling
 from llmos_engine.engine import Engine
-from llmos_engine.errors import InvalidRequest, ModelError, NotReady, Refused, TooLarge
+from llmos_engine.errors import InvalidRequest, NotReady, Refused, TooLarge
 from llmos_engine.jobs import Work
 from llmos_engine.metrics import CONTENT_TYPE
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from llmos_engine.schema import compile_schema
+from llmos_models.errors import ModelError
 
 MAX_BODY: Final = 1024 * 1024
 BODY_TIMEOUT: Final = 30.0

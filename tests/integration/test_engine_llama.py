@@ -23,8 +23,8 @@ from llmos_api import (
 )
 from llmos_engine.backends.llama import SLOTS
 from tests.integration.engine_process import PLAN, Launcher, Service, ask, llama_launcher, shaped
-from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.test_schema_grammar import SCHEMAS, fits
+from tests.unit.models.gguf_file import tiny_model
 
 pytestmark = pytest.mark.integration
 

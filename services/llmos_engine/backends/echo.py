@@ -20,7 +20,7 @@ from llmos_engine.backends.base import (
     Token,
 )
 from llmos_engine.errors import InvalidRequest
-from llmos_engine.models import ModelFile
+from llmos_models.scan import ModelFile
 
 CONTEXT: Final = 4096
 SLOTS: Final = 4

@@ -26,9 +26,10 @@ from llmos_engine.backends.llama_cache import LlamaCache, Parked
 from llmos_engine.backends.llama_devices import CPU, offload_devices
 from llmos_engine.backends.llama_sampler import Sampler
 from llmos_engine.backends.llama_vocab import Vocab
-from llmos_engine.errors import ContextOverflow, DecodeFailed, ModelError, Refused
-from llmos_engine.models import ModelFile
+from llmos_engine.errors import ContextOverflow, DecodeFailed, Refused
 from llmos_engine.template import ChatTemplate
+from llmos_models.errors import ModelError
+from llmos_models.scan import ModelFile
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class LlamaBackend:
         self._log_callback: Any = None
 
     def load(self, file: ModelFile, progress: Progress) -> LlamaModel:
-        """Load a model; raises :class:`~llmos_engine.errors.ModelError` with llama.cpp's reason.
+        """Load a model; raises :class:`~llmos_models.errors.ModelError` with llama.cpp's reason.
 
         A model that a graphics processor has no room for is loaded for the CPU.
         """

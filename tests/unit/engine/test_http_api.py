@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llmos_engine.models import ModelStore
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmos_api import ChatChunk, ChatCompletion, ErrorBody, FinishReason
@@ -18,9 +19,8 @@ from llmos_engine.app import MAX_BODY, choices_of, decode_request, make_app, mak
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
-from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
-from tests.unit.engine.gguf_file import tiny_model
+from tests.unit.models.gguf_file import tiny_model
 
 CHAT = "/v1/chat/completions"
 ENDLESS = {"name": "x", "schema": {"$ref": "#"}}
