@@ -141,17 +141,25 @@ def _own_name(path: Path, directories: set[Path]) -> Path:
     return path
 
 
-def _checked(signature: Signature) -> Header | GgufError:
-    try:
-        header = read_header(signature.path)
-    except GgufError as error:
-        return error
+def read_model_header(path: Path) -> Header:
+    """Read the header of a file that the engine would load.
+
+    Raises :class:`~llmos_models.errors.GgufError`.
+    """
+    header = read_header(path)
     template = header.text("tokenizer.chat_template") or ""
     if len(template) > MAX_TEMPLATE:
-        return GgufError(
+        raise GgufError(
             f"tokenizer.chat_template has {len(template)} characters (at most {MAX_TEMPLATE})",
-            path=signature.path,
+            path=path,
         )
     if header.text("general.architecture") is None:
-        return GgufError("has no general.architecture", path=signature.path)
+        raise GgufError("has no general.architecture", path=path)
     return header
+
+
+def _checked(signature: Signature) -> Header | GgufError:
+    try:
+        return read_model_header(signature.path)
+    except GgufError as error:
+        return error

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from llmos_engine.models import ModelStore
 
 from llmos_engine.errors import ModelNotFound
+from llmos_engine.models import ModelStore
 from llmos_models.errors import ModelError
 from tests.unit.models.gguf_file import tiny_model
 

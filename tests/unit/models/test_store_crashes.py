@@ -1,0 +1,180 @@
+"""A writer may end anywhere: the next one finds the old state or the new one."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmos_models.change import Change, World, changing
+from llmos_models.disk import Disk
+from llmos_models.local import local_offer
+from llmos_models.meter import Silent
+from llmos_models.scan import Scanner
+from llmos_models.scrub import scrub
+from llmos_models.store import Store
+from tests.unit.models.model_files import damage, digest, write_folder, write_gguf
+
+# Every change is put on the disk: in memory that takes no time.
+SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+class PowerCut(BaseException):
+    """Nothing of the process runs after it."""
+
+
+class CutDisk(Disk):
+    """Works for so many changes, and then never again."""
+
+    def __init__(self, changes: int) -> None:
+        self._left = changes
+
+    def _spend(self) -> None:
+        if self._left <= 0:
+            raise PowerCut
+        self._left -= 1
+
+    def make_folder(self, path: Path) -> None:
+        self._spend()
+        super().make_folder(path)
+
+    def write(self, path: Path, data: bytes) -> None:
+        self._spend()
+        # What is written under another name may be left, whole or in part.
+        path.with_name(f".{path.name}.new").write_bytes(data[: len(data) // 2])
+        super().write(path, data)
+
+    def link(self, path: Path, target: str) -> None:
+        self._spend()
+        super().link(path, target)
+
+    def move(self, path: Path, target: Path) -> None:
+        self._spend()
+        super().move(path, target)
+
+    def remove(self, path: Path) -> None:
+        self._spend()
+        super().remove(path)
+
+
+SOURCES = {
+    "add": "1.gguf",
+    "replace": "2.gguf",
+    "folder": "folder1",
+    "replace folder": "folder2",
+}
+OPERATIONS = (*SOURCES, "remove", "pin", "default", "scrub")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    for seed in (1, 2):
+        write_gguf(folder / f"{seed}.gguf", seed=seed)
+        write_folder(folder / f"folder{seed}", data=bytes([seed]) * 16)
+    return folder
+
+
+def operate(change: Change, operation: str, sources: Path) -> None:
+    store = change.store
+    if operation in SOURCES:
+        offer = local_offer(sources / SOURCES[operation], name="m")
+        change.add(offer, Silent(), replace=True)
+    elif operation == "scrub":
+        scrub(change, None, Silent())
+    elif "m" in store.names():
+        match operation:
+            case "remove":
+                change.remove("m", force=True)
+            case "pin":
+                change.pin("m", pinned=True)
+            case "default" if store.link("m").exists():
+                change.make_default("m")
+
+
+def state(store: Store) -> tuple[object, ...]:
+    """What a person and the engine see."""
+    catalogue = Scanner([store.folder]).scan()
+    assert not catalogue.faults
+    models = [
+        (name, digest(file.path), catalogue.default == name)
+        for name, file in catalogue.models.items()
+    ]
+    manifests = [(name, store.get(name).files, store.get(name).pinned) for name in store.names()]
+    folders = [(path.relative_to(store.folder), digest(path)) for path in store.folder.glob("m/*")]
+    return models, manifests, sorted(folders)
+
+
+def check_whole(store: Store) -> None:
+    """No link leads nowhere, no blob is another's content, nothing half-made is left."""
+    for blob in store.blobs.iterdir():
+        assert blob.name == f"sha256-{digest(blob)}"
+    for name in store.names():
+        assert not store.missing(store.get(name))
+    left = [path.name for path in store.folder.rglob(".*") if path.name != ".lock"]
+    assert not left
+    assert not list(store.partial.iterdir())
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    before=st.lists(st.sampled_from(OPERATIONS), max_size=3),
+    operation=st.sampled_from(OPERATIONS),
+    changes=st.integers(0, 40),
+    again=st.integers(0, 40),
+)
+def test_a_power_cut_leaves_the_old_state_or_the_new(
+    sources: Path, before: list[str], operation: str, changes: int, again: int
+) -> None:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        store, other = Store(Path(folder, "store")), Store(Path(folder, "other"))
+        for place in (store, other):
+            with changing(place) as change:
+                for earlier in before:
+                    operate(change, earlier, sources)
+        old = state(store)
+        with changing(other) as change:
+            operate(change, operation, sources)
+        new = state(other)
+
+        # The first cut in the middle of the work, the second while that is put in order.
+        for cut, begun in ((changes, operation), (again, "nothing")):
+            try:
+                with changing(store, World(disk=CutDisk(cut))) as change:
+                    operate(change, begun, sources)
+            except PowerCut:
+                # The engine may look at any moment, and sees sound models only.
+                Scanner([store.folder]).scan()
+        with changing(store) as change:
+            pass
+        assert state(store) in (old, new)
+        check_whole(store)
+        with changing(store) as change:
+            operate(change, operation, sources)
+        assert state(store) == new
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes=st.integers(0, 20))
+def test_a_power_cut_while_damage_is_put_aside_never_brings_it_back(
+    sources: Path, changes: int
+) -> None:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        store = Store(Path(folder))
+        with changing(store) as change:
+            operate(change, "add", sources)
+        damage(store.blob(store.get("m").files[0].sha256))
+        try:
+            with changing(store, World(disk=CutDisk(changes))) as change:
+                scrub(change, None, Silent())
+        except PowerCut:
+            pass
+        with changing(store) as change:
+            assert not scrub(change, None, Silent()).is_sound
+        assert not Scanner([store.folder]).scan().models
+        with changing(store) as change:
+            operate(change, "add", sources)
+        check_whole(store)
+        assert not list(store.quarantine.iterdir())
