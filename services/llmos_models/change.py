@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from llmos_models import manifest as manifests
-from llmos_models.contents import Facts, Kind, folder_facts, gguf_facts, refuse_pickle
+from llmos_models.contents import Facts, Kind, folder_facts, gguf_facts, plain, refuse_pickle
 from llmos_models.disk import Disk
 from llmos_models.errors import BadAsk, ModelError
 from llmos_models.intake import COPY, Intake
 from llmos_models.links import Links
 from llmos_models.lock import locked
-from llmos_models.manifest import Manifest, check_name
+from llmos_models.manifest import Manifest, check_file_name, check_name
 from llmos_models.meter import Meter
 from llmos_models.offer import Offer
 from llmos_models.partial import DigestKind
@@ -76,6 +76,7 @@ class Change:
         """
         check_name(offer.name)
         for piece in offer.pieces:
+            check_file_name(piece.path)
             refuse_pickle(piece.path)
         before = self._before(offer, replace=replace)
         intake = Intake(self.store, self.disk, meter)
@@ -87,7 +88,7 @@ class Change:
             manifest = Manifest(
                 name=offer.name,
                 kind=offer.kind,
-                source=offer.source,
+                source=plain(offer.source),
                 files=tuple(one.entry for one in staged),
                 facts=msgspec.structs.replace(facts, licence=facts.licence or offer.licence),
                 imported=now,

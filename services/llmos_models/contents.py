@@ -95,17 +95,22 @@ def refuse_pickle(name: str) -> None:
         )
 
 
+def refuse_part(name: str) -> None:
+    """Raise GgufError when ``name`` is that of a part of a model."""
+    if _PART.search(name):
+        raise GgufError(
+            f"{name}: is one part of a model in several files, which the engine does not load",
+            hint="Take one that is in one file, or merge the parts: llama-gguf-split --merge",
+        )
+
+
 def gguf_facts(path: Path, name: str) -> Facts:
     """Check a GGUF file; ``name`` is what errors call it.
 
     Raises:
         GgufError: the engine would not take it.
     """
-    if _PART.search(name):
-        raise GgufError(
-            f"{name}: is one part of a model in several files, which the engine does not load",
-            hint="Merge the parts first: llama-gguf-split --merge FIRST-PART WHOLE.gguf",
-        )
+    refuse_part(name)
     refuse_pickle_inside(path, name)
     try:
         header = read_model_header(path)
@@ -117,10 +122,10 @@ def gguf_facts(path: Path, name: str) -> Facts:
 def header_facts(header: Header) -> Facts:
     """What a GGUF file says of itself."""
     return Facts(
-        architecture=header.text("general.architecture"),
+        architecture=_said(header, "general.architecture"),
         parameters=header.parameters,
         quantisation=_quantisation(header),
-        licence=header.text("general.license"),
+        licence=_said(header, "general.license"),
     )
 
 
@@ -166,7 +171,17 @@ def _architecture(path: Path) -> str | None:
     except (ValueError, RecursionError):
         raise FormatError("config.json: is no JSON object of a sensible size") from None
     kind = config.get("model_type")
-    return kind[:100] if isinstance(kind, str) else None
+    return plain(kind)[:200] if isinstance(kind, str) else None
+
+
+def plain(text: str) -> str:
+    """A word that somebody else has written, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _said(header: Header, key: str) -> str | None:
+    text = header.text(key)
+    return plain(text)[:200] if text else None
 
 
 def _quantisation(header: Header) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from llmos_models.contents import Facts, Kind
+from llmos_models.contents import Facts, Kind, plain
 from llmos_models.errors import BadAsk, ModelError
 from llmos_models.scan import DEFAULT_NAME
 
@@ -21,7 +21,7 @@ _HINT: Final = "Take the model away (llmosctl model rm --force NAME), and get it
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 # A name of a file, not a way out of the folder.
-FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][^/\x00-\x1f]{0,199}$")]
+FileName = Annotated[str, Meta(pattern=r"^[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,199}$")]
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +60,17 @@ def check_name(name: str) -> None:
         )
     if name in RESERVED:
         raise BadAsk(f"{name!r} is no name for a model: the store needs it for itself")
+
+
+def check_file_name(name: str) -> None:
+    """Raise BadAsk when a file of a model cannot be called ``name``."""
+    if (
+        not 1 <= len(name.encode(errors="replace")) <= 200
+        or name.startswith(".")
+        or "/" in name
+        or not name.isprintable()
+    ):
+        raise BadAsk(f"{plain(name)!r} is no name for a file of a model")
 
 
 def encode(manifest: Manifest) -> bytes:

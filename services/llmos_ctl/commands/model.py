@@ -1,25 +1,25 @@
 """``llmosctl model``: which models there are, and how they come and go."""
 
 import json
-import os
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+import re
 from pathlib import Path
-from typing import Any
 
 import click
 
-from llmos_api.notices import NOTICES, remove_notice, write_notice
+from llmos_api.notices import remove_notice, write_notice
 from llmos_ctl.commands import model_text
-from llmos_ctl.errors import CtlError, UsageError
+from llmos_ctl.errors import UsageError
 from llmos_ctl.meter import meter, size_text
-from llmos_models.change import Change, World, changing
-from llmos_models.errors import BadAsk, FormatError, ModelError
+from llmos_ctl.models import Group, Models
+from llmos_models.change import Change
+from llmos_models.contents import plain
+from llmos_models.errors import BadAsk
 from llmos_models.local import local_offer
 from llmos_models.manifest import Manifest
 from llmos_models.offer import Offer
 from llmos_models.scan import ADDED, SHIPPED
 from llmos_models.scrub import scrub
+from llmos_models.settings import hub_settings
 from llmos_models.store import Listed, Store
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
@@ -27,46 +27,18 @@ _NAME = click.option("--name", help="What to call it  [default: after the file o
 _REPLACE = click.option(
     "--replace", is_flag=True, help="Put it in the place of another model of that name."
 )
+_SHA256_HELP = "What the file's SHA-256 must be."
 _NOTICE = "models"
+_SHOWN = 8
 
 
-@dataclass(frozen=True)
-class Models:
-    """The store that a command works on: one thing to inject in tests."""
-
-    store: Store
-    is_root: bool = field(default_factory=lambda: os.geteuid() == 0)
-    world: World = field(default_factory=World)
-    notices: Path = NOTICES
-
-    def changing(self, command: str, *, wait: bool = False) -> AbstractContextManager[Change]:
-        """The one who may change the store; see :func:`llmos_models.change.changing`."""
-        if not self.is_root and self.store.folder == ADDED:
-            raise UsageError(
-                f"model {command}: changes the models of this machine, and needs root",
-                hint=f"sudo llmosctl model {command}",
-            )
-        return changing(self.store, self.world, on_wait=_say_wait if wait else None)
+def _digest(_ctx: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise click.BadParameter("must be 64 digits, 0-9 and a-f")
+    return text
 
 
-class _Group(click.Group):
-    """Makes what the store says into what ``llmosctl`` says."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (BadAsk, FormatError) as error:
-            raise UsageError(str(error), hint=error.hint) from error
-        except ModelError as error:
-            raise CtlError(str(error), hint=error.hint) from error
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise CtlError(f"{where}{error.strerror or error}") from error
-
-
-@click.group(cls=_Group)
+@click.group(cls=Group)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -130,7 +102,7 @@ def show(models: Models, name: str, as_json: bool) -> None:
 @model.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @_NAME
-@click.option("--sha256", metavar="HEX", help="What the file's SHA-256 must be.")
+@click.option("--sha256", metavar="HEX", callback=_digest, help=_SHA256_HELP)
 @_REPLACE
 @click.pass_obj
 def import_model(
@@ -148,6 +120,47 @@ def import_model(
     with models.changing(f"import {path}") as change:
         offer = local_offer(path, name=name, sha256=sha256)
         _say_added(_add(change, offer, replace=replace), models.store)
+
+
+@model.command()
+@click.argument("source")
+@_NAME
+@click.option("--sha256", metavar="HEX", callback=_digest, help=_SHA256_HELP + " Needed for a URL.")
+@click.option("--endpoint", metavar="URL", help="The hub to ask, for once.")
+@_REPLACE
+@click.pass_obj
+def pull(
+    models: Models,
+    source: str,
+    name: str | None,
+    sha256: str | None,
+    endpoint: str | None,
+    replace: bool,
+) -> None:
+    """Download a model from a Hugging Face hub, or a GGUF file from a URL.
+
+    SOURCE is hf:OWNER/REPO, hf:OWNER/REPO:FILE.gguf or hf:OWNER/REPO:Q4_K_M, each of them with
+    @REVISION if need be, or a URL together with --sha256. What was interrupted goes on with the
+    same command. Everything that arrives is compared with the digests that the hub has.
+
+    Another hub than the usual one: --endpoint, $HF_ENDPOINT, or hub_endpoint = "URL" in
+    /etc/llmos/models.toml. A token for private and gated repositories: the credential
+    llmos.hf-token (a file in /etc/credstore, readable by root only), or $HF_TOKEN.
+
+    \b
+    Examples:
+      sudo llmosctl model pull hf:OWNER/REPO:Q4_K_M
+      sudo llmosctl model pull hf:OWNER/REPO@v1.0 --name mine
+      sudo llmosctl model pull https://models.example/m.gguf --sha256 HEX
+    """
+    with models.changing(f"pull {source}") as change:
+        offer = _offered(models, source, name=name, sha256=sha256, endpoint=endpoint)
+        try:
+            manifest = _add(change, offer, replace=replace)
+        except KeyboardInterrupt:
+            click.echo("\nWhat has arrived is kept: the same command goes on with it.", err=True)
+            raise
+        _say_added(manifest, models.store)
 
 
 @model.command()
@@ -227,9 +240,33 @@ def verify(ctx: click.Context, names: tuple[str, ...], every: bool, notice: bool
         ctx.exit(1)
 
 
+def _offered(
+    models: Models, source: str, *, name: str | None, sha256: str | None, endpoint: str | None
+) -> Offer:
+    # Only here: it loads the libraries that speak HTTP.
+    from llmos_models.hub import Hub, Reference  # noqa: PLC0415
+    from llmos_models.web import Web, url_offer  # noqa: PLC0415
+
+    if source.startswith("hf:"):
+        if sha256:
+            raise BadAsk("--sha256: is for URLs; the hub says itself what its files hash to")
+        settings = hub_settings(endpoint, models.environment)
+        return Hub(settings, patience=models.patience).offer(Reference.parse(source), name=name)
+    if not source.startswith(("https://", "http://")):
+        raise BadAsk(
+            f"{source[:200]!r} is no source (accepted: hf:OWNER/REPO, or an https or http URL)",
+            hint="A file of this machine: llmosctl model import PATH",
+        )
+    if sha256 is None:
+        raise BadAsk("a URL needs --sha256: nothing else says whether the right file came")
+    return url_offer(Web(patience=models.patience), source, sha256, name=name)
+
+
 def _add(change: Change, offer: Offer, *, replace: bool) -> Manifest:
-    for path in offer.left_out:
-        click.echo(f"left out: {path}", err=True)
+    if offer.left_out:
+        more = len(offer.left_out) - _SHOWN
+        names = ", ".join(plain(path) for path in offer.left_out[:_SHOWN])
+        click.echo(f"left out: {names}{f' and {more} more' if more > 0 else ''}", err=True)
     return change.add(offer, meter(), replace=replace)
 
 
@@ -250,10 +287,6 @@ def _say_added(manifest: Manifest, store: Store) -> None:
     )
     if store.default_name() != manifest.name and store.link(manifest.name).exists():
         click.echo(f"To let it answer: sudo llmosctl model default {manifest.name}")
-
-
-def _say_wait(what: str) -> None:
-    click.echo(f"waiting: {what}", err=True)
 
 
 def _leave_notice(models: Models, damaged: list[str]) -> None:

@@ -1,10 +1,14 @@
 """``llmosctl model`` as a person calls it."""
 
+import dataclasses
 import fcntl
+import hashlib
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +16,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from llmos_ctl.commands.model import Models
 from llmos_ctl.main import _guarded, cli
+from llmos_ctl.models import Models
 from llmos_models.scan import ADDED
 from llmos_models.store import Store
+from tests.hub_server import COMMIT, Hub, hub_served
 from tests.unit.models.model_files import damage, digest, write_folder, write_gguf
 
 
@@ -163,6 +168,81 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     answer = person("import", write_gguf(tmp_path / "m.gguf"))
     assert answer.status == 1
     assert str(tmp_path / "file") in answer.err
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    # A proxy of this machine does not lead to its own loopback interface.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    data = write_gguf(tmp_path / "source/m.gguf").read_bytes()
+    with hub_served(Hub({"poet-Q4_K_M.gguf": data})) as hub:
+        yield hub
+
+
+def test_a_model_comes_from_a_hub(person: Person, hub: Hub) -> None:
+    hub.cuts = [1000]
+    answer = person("pull", "hf:acme/poet:Q4_K_M", "--endpoint", hub.endpoint, "--name", "poet")
+    assert answer.status == 0, answer.err
+    assert "poet: llama Q4_K_M" in answer.out
+    assert f"hf:acme/poet:poet-Q4_K_M.gguf@{COMMIT}" in person("show", "poet").out
+
+
+def test_a_model_comes_from_a_url_with_its_digest(person: Person, hub: Hub) -> None:
+    url = f"{hub.cdn}/poet-Q4_K_M.gguf"
+    sha256 = hashlib.sha256(hub.files["poet-Q4_K_M.gguf"]).hexdigest()
+    assert person("pull", url, "--sha256", sha256, "--name", "poet").status == 0
+    answer = person("pull", url, "--sha256", "0" * 64, "--name", "other")
+    assert answer.status == 1
+    assert "is damaged or another file" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["https://models.example/m.gguf"], "needs --sha256"),
+        (["http://models.example/m.gguf"], "needs --sha256"),
+        (["https://models.example/m.gguf", "--sha256", "12"], "must be 64 digits"),
+        (["hf:acme/poet", "--sha256", "0" * 64], "--sha256: is for URLs"),
+        (["hf:acme"], "no reference to the hub"),
+        (["hf:acme/none"], "acme/none: there is no such repository"),
+        (["acme/poet"], "is no source"),
+        (["/media/stick/m.gguf"], "llmosctl model import"),
+        (["hf:acme/poet", "--endpoint", "x"], "--endpoint: 'x' is no https or http URL"),
+        (["hf:acme/poet", "--name", "a b"], "'a b' is no name"),
+        (["hf:acme/\x1b[31mpoet"], "no reference"),
+    ],
+)
+def test_a_pull_that_cannot_be_is_one_message(
+    person: Person, hub: Hub, arguments: Sequence[str], says: str
+) -> None:
+    person.models = dataclasses.replace(person.models, environment={"HF_ENDPOINT": hub.endpoint})
+    answer = person("pull", *arguments)
+    assert answer.status == 2
+    assert says in answer.err
+    assert not set(answer.err) & {"\x1b"}
+
+
+def test_an_interrupted_pull_goes_on_later(person: Person, hub: Hub) -> None:
+    store, hub.held = person.models.store, [50_000]
+    argv = [sys.executable, "-m", "llmos_ctl.main", "model", "--folder", str(store.folder)]
+    argv += ["pull", "hf:acme/poet", "--endpoint", hub.endpoint]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not store.unfinished() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    hub.released.set()
+    assert process.returncode == 130, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    there = store.unfinished()
+    assert 0 < there <= 50_000
+    assert "Unfinished downloads" in person("list").out
+    hub.asked = []
+    assert person("pull", "hf:acme/poet", "--endpoint", hub.endpoint).status == 0
+    (body,) = hub.bodies()
+    assert body.headers["range"] == f"bytes={there}-"
 
 
 def test_the_command_needs_no_web_libraries_before_it_downloads() -> None:
