@@ -1,20 +1,30 @@
-"""How far long reading and writing is: a bar with speed and time left for a person."""
+"""How far long reading and writing is: a bar with speed and time left for a person.
+
+Not click's bar: that knows steps and no bytes, nothing of files whose size nobody has told, and
+takes what was there before an interruption for speed.
+"""
 
 import contextlib
+import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
 from llmos_models.meter import Advance
 
-_LABEL = 34
+_NAME: Final = 34
+_BAR: Final = 20
+_EVERY: Final = 0.2
+_WINDOW: Final = 5.0
+"""Seconds over which the speed is measured."""
 
 
 class TerminalMeter:
-    """A bar for each phase."""
+    """A line for each phase, which is drawn again at most five times a second."""
 
     def __init__(
         self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
@@ -25,29 +35,44 @@ class TerminalMeter:
     @contextlib.contextmanager
     def phase(self, name: str, total: int | None) -> Iterator[Advance]:
         """See :class:`llmos_models.meter.Meter`."""
-        began = self._clock()
-        done = 0
+        done, drawn = 0, self._clock()
+        seen = deque([(drawn, 0)])
 
-        def speed(_item: object) -> str:
-            seconds = self._clock() - began
-            return f"{size_text(round(done / seconds))}/s" if done > 0 and seconds > 0 else ""
+        def advance(count: int) -> None:
+            nonlocal done, drawn
+            done += count
+            now = self._clock()
+            if now - drawn >= _EVERY:
+                drawn = now
+                seen.append((now, done))
+                while now - seen[0][0] > _WINDOW:
+                    seen.popleft()
+                self._draw(name, done, total, _speed(seen))
 
-        # click's bar has no bytes, only steps: they are the label's.
-        with click.progressbar(
-            length=total or 0,
-            label=_shortened(name),
-            file=self._stream,
-            item_show_func=speed,
-            show_pos=False,
-            width=20,
-        ) as bar:
-
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                bar.update(count, name)
-
+        try:
             yield advance
+        finally:
+            self._draw(name, done, total, _speed(seen))
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _draw(self, name: str, done: int, total: int | None, speed: float) -> None:
+        words = [f"{_shortened(name):<{min(_NAME, len(name))}}"]
+        if total:
+            share = min(1.0, max(0.0, done / total))
+            filled = round(share * _BAR)
+            words.append(f"[{'#' * filled}{'-' * (_BAR - filled)}] {share:4.0%}")
+            words.append(f"of {size_text(total)}")
+        else:
+            words.append(size_text(max(0, done)))
+        if speed > 0:
+            words.append(f"{size_text(round(speed))}/s")
+            if total and done < total:
+                words.append(f"{_clock_text((total - done) / speed)} left")
+        line = "  ".join(words)[: shutil.get_terminal_size().columns - 1]
+        # To the end of the line: the one before may have been longer.
+        self._stream.write(f"\r{line}\x1b[K")
+        self._stream.flush()
 
 
 class PlainMeter:
@@ -73,5 +98,16 @@ def size_text(size: int) -> str:
     return f"{size} B"
 
 
+def _speed(seen: deque[tuple[float, int]]) -> float:
+    (began, before), (now, done) = seen[0], seen[-1]
+    return (done - before) / (now - began) if now > began else 0.0
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _shortened(name: str) -> str:
-    return name if len(name) <= _LABEL else f"…{name[-_LABEL + 1 :]}"
+    return name if len(name) <= _NAME else f"…{name[-_NAME + 1 :]}"
