@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from llmos_engine.models import ModelStore
 
 from llmos_api import ChatMessage, FinishReason
 from llmos_engine.backends.base import Sampling
@@ -12,6 +11,7 @@ from llmos_engine.backends.echo import SLOTS, EchoModel
 from llmos_engine.decoding import Decoding
 from llmos_engine.errors import InvalidRequest, NotReady
 from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
+from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from tests.unit.models.gguf_file import tiny_model
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from llmos_engine.models import ModelStore
 
 from llmos_api import ChatMessage, FinishReason, Health, HealthStatus
 from llmos_engine.backends.base import Feed, Made, Progress, Prompt, Sampling, Shape, Token
@@ -21,6 +20,7 @@ from llmos_engine.errors import (
     Refused,
 )
 from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
+from llmos_engine.models import ModelStore
 from llmos_models.errors import ModelError
 from llmos_models.scan import ModelFile
 from tests.unit.models.gguf_file import tiny_model

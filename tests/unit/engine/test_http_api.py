@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmos_engine.models import ModelStore
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmos_api import ChatChunk, ChatCompletion, ErrorBody, FinishReason
@@ -19,6 +18,7 @@ from llmos_engine.app import MAX_BODY, choices_of, decode_request, make_app, mak
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
+from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from tests.unit.models.gguf_file import tiny_model
 
