@@ -30,7 +30,9 @@ class ModelStore(Scanner):
         if catalogue.models:
             names = ", ".join(sorted(catalogue.models))
             return ModelError(
-                f"no model is the default (available: {names}): "
-                f"link one of them as {where / 'default.gguf'}"
+                f"no model is the default (available: {names}): choose one by "
+                f"'llmosctl model default', or link it as {where / 'default.gguf'}"
             )
-        return ModelError(f"there is no model: put one at {where / 'default.gguf'}")
+        return ModelError(
+            f"there is no model: add one by 'llmosctl model', or put it at {where / 'default.gguf'}"
+        )
