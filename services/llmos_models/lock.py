@@ -16,7 +16,8 @@ def locked(path: Path, *, on_wait: Callable[[str], None] | None = None) -> Itera
     Raises:
         StoreBusy: another process holds it.
     """
-    with path.open("a+", encoding="ascii") as file:
+    # Readable for nobody else: who can open it can hold it, and keep root out.
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

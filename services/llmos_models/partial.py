@@ -77,7 +77,8 @@ class Partial:
         with contextlib.suppress(FileNotFoundError):
             self.path.chmod(0o644)  # one that was whole already is read-only
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(self.path, flags, 0o644), "r+b")
+        # Without a buffer: what has come is in the file, however this process ends.
+        self._file = os.fdopen(os.open(self.path, flags, 0o644), "r+b", buffering=0)
         self._begin()
         while data := self._file.read(CHUNK):
             self._count(data)
@@ -114,8 +115,10 @@ class Partial:
         """
         if self.size is not None and self.at + len(data) > self.size:
             raise Mismatch(f"{self._name}: has more than the announced {self.size} bytes")
+        rest = memoryview(data)
         try:
-            self._file.write(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise self._full_or(error) from error
         self._count(data)
@@ -136,7 +139,6 @@ class Partial:
                 f"{found.hexdigest()}, not {self._digest.hex}"
             )
         try:
-            self._file.flush()
             os.fchmod(self._file.fileno(), 0o444)
             os.fsync(self._file.fileno())
         except OSError as error:

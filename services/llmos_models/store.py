@@ -22,7 +22,7 @@ from llmos_models import manifest as manifests
 from llmos_models.contents import Facts, header_facts
 from llmos_models.errors import BadAsk, ModelError
 from llmos_models.manifest import FileEntry, Manifest
-from llmos_models.scan import ADDED, SHIPPED, Scanner
+from llmos_models.scan import ADDED, SHIPPED, Catalogue, Scanner
 
 
 class Origin(StrEnum):
@@ -113,9 +113,13 @@ class Store:
         default = self.default_name()
         return sorted(self._listed(default), key=lambda one: one.name)
 
+    def faults(self) -> list[str]:
+        """Files of no use that lie where the engine looks for models."""
+        return [str(fault) for fault in self._scan().faults]
+
     def default_name(self) -> str | None:
         """The model that answers who names none."""
-        return Scanner([self.shipped, self.folder]).scan().default
+        return self._scan().default
 
     def unfinished(self) -> int:
         """Bytes of downloads that can be gone on with."""
@@ -125,11 +129,14 @@ class Store:
         """Bytes of blobs that are not what they were."""
         return sum(path.stat().st_size for path in self.quarantine.glob("*"))
 
+    def _scan(self) -> Catalogue:
+        return Scanner([self.shipped, self.folder]).scan()
+
     def _listed(self, default: str | None) -> Iterator[Listed]:
         names = self.names()
         for name in names:
             yield self._of_store(name, is_default=name == default)
-        for name, file in Scanner([self.shipped, self.folder]).scan().models.items():
+        for name, file in self._scan().models.items():
             if name not in names:
                 origin = Origin.SHIPPED if file.path.parent == self.shipped else Origin.BY_HAND
                 facts, size = header_facts(file.header), file.signature.size

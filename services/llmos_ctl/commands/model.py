@@ -72,13 +72,11 @@ def list_models(models: Models, as_json: bool) -> None:
     Example:
       llmosctl model list
     """
-    store = models.store
-    found, unfinished = store.listed(), store.unfinished()
-    aside = store.quarantined()
+    stock = model_text.Stock.of(models.store)
     if as_json:
-        click.echo(json.dumps(model_text.list_json(found, unfinished, aside), indent=1))
+        click.echo(json.dumps(model_text.list_json(stock), indent=1))
     else:
-        click.echo("\n".join(model_text.list_lines(found, unfinished, aside)))
+        click.echo("\n".join(model_text.list_lines(stock)))
 
 
 @model.command()

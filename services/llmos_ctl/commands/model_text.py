@@ -1,27 +1,47 @@
 """What ``llmosctl model`` says: for a person in sentences, for a program in JSON."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from llmos_ctl.meter import size_text
+from llmos_models.contents import plain
 from llmos_models.scrub import Report
-from llmos_models.store import Listed, Origin
+from llmos_models.store import Listed, Origin, Store
 
 _COLUMNS = ("NAME", "SIZE", "PARAMETERS", "FORMAT", "FROM", "")
 
 
-def list_lines(models: Sequence[Listed], unfinished: int, put_aside: int) -> Iterator[str]:
-    """A table, and what else takes room."""
+@dataclass(frozen=True)
+class Stock:
+    """What there is: models, bytes of unfinished downloads and of the quarantine, useless files."""
+
+    models: Sequence[Listed]
+    unfinished: int
+    quarantined: int
+    faults: Sequence[str]
+
+    @classmethod
+    def of(cls, store: Store) -> "Stock":
+        """Look at ``store``."""
+        return cls(store.listed(), store.unfinished(), store.quarantined(), store.faults())
+
+
+def list_lines(stock: Stock) -> Iterator[str]:
+    """A table, and what else there is."""
+    models = stock.models
     if not models:
         yield "There is no model. Add one: sudo llmosctl model pull hf:OWNER/REPO"
     else:
         yield from _table([_COLUMNS, *(_row(one) for one in models)])
-    if unfinished:
-        yield f"Unfinished downloads: {size_text(unfinished)}; the same pull goes on with them."
-    if put_aside:
-        yield f"In quarantine: {size_text(put_aside)}."
+    yield from (f"Not a model: {plain(fault)}" for fault in stock.faults)
+    if stock.unfinished:
+        size = size_text(stock.unfinished)
+        yield f"Unfinished downloads: {size}; the same pull goes on with them."
+    if stock.quarantined:
+        yield f"In quarantine: {size_text(stock.quarantined)}."
 
 
 def show_lines(one: Listed) -> Iterator[str]:
@@ -49,12 +69,13 @@ def show_lines(one: Listed) -> Iterator[str]:
     yield from (f"{name:<14}{value}" for name, value in rows)
 
 
-def list_json(models: Sequence[Listed], unfinished: int, put_aside: int) -> dict[str, Any]:
+def list_json(stock: Stock) -> dict[str, Any]:
     """What :func:`list_lines` says."""
     return {
-        "models": [model_json(one) for one in models],
-        "unfinished": unfinished,
-        "quarantined": put_aside,
+        "models": [model_json(one) for one in stock.models],
+        "unfinished": stock.unfinished,
+        "quarantined": stock.quarantined,
+        "faults": list(stock.faults),
     }
 
 

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from llmos_ctl.models import Models
 from llmos_models.scan import ADDED
 from llmos_models.store import Store
 from tests.hub_server import COMMIT, Hub, hub_served
-from tests.unit.models.model_files import damage, digest, write_folder, write_gguf
+from tests.unit.models.model_files import IN_MEMORY, damage, digest, write_folder, write_gguf
 
 
 @dataclass
@@ -47,6 +48,13 @@ class Person:
             status = _guarded(run)
             sys.stdout.flush()
             return Answer(status, out.getvalue().decode(), err.getvalue().decode())
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder in memory, in the place of pytest's own."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -99,6 +107,13 @@ def test_a_folder_says_what_it_leaves_out(person: Person, tmp_path: Path) -> Non
     assert "left out: modeling_custom.py" in answer.err
     assert "my-model: llama F16, 8 parameters" in answer.out
     assert "default" not in answer.out
+
+
+def test_what_is_no_model_is_told(person: Person) -> None:
+    person("verify", "--all")
+    (person.models.store.folder / "broken.gguf").write_bytes(b"zip")
+    assert "Not a model: " in person("list").out
+    assert "broken.gguf" in json.loads(person("list", "--json").out)["faults"][0]
 
 
 def test_damage_is_named_once_and_the_session_hears_of_it(person: Person, tmp_path: Path) -> None:

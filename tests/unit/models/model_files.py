@@ -10,6 +10,9 @@ from typing import Any
 
 from tests.unit.models.gguf_file import Metadata, tiny_model
 
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where folders for tests are made: the store waits for a disk at each change."""
+
 
 def write_gguf(path: Path, *, seed: int = 1) -> Path:
     """A whole little model; another seed gives other bytes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos_models.errors import SafetensorsError
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_safetensors(tmp_path / "none")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_a_mutated_file_is_read_or_refused(scratch: Path, seed: int, changes: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - a choice of bytes, not a secret
@@ -107,7 +107,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.text(max_size=5) | st.just("__metadata__"),

@@ -21,9 +21,11 @@ from llmos_models.errors import (
 from llmos_models.local import local_offer
 from llmos_models.manifest import Manifest
 from llmos_models.meter import Silent
+from llmos_models.partial import Partial
 from llmos_models.scan import Scanner
 from llmos_models.scrub import scrub
 from llmos_models.store import Origin, Store
+from tests.unit.models.gguf_file import Metadata, tiny_model
 from tests.unit.models.model_files import damage, digest, safetensors, write_folder, write_gguf
 
 
@@ -354,9 +356,42 @@ def test_what_does_not_fit_is_refused_before_it_is_begun(store: Store, tmp_path:
     assert not list(store.partial.iterdir())
 
 
-def test_a_disk_that_is_full_in_the_middle_is_told(store: Store, tmp_path: Path) -> None:
-    with changing(store) as change:
-        offer = local_offer(write_gguf(tmp_path / "m.gguf"))
-        (store.partial / "copy-m.gguf").symlink_to("/dev/full")
-        with pytest.raises(OSError, match="symbolic link"):
-            change.add(offer, Silent())
+def test_a_disk_that_is_full_in_the_middle_is_told(tmp_path: Path) -> None:
+    with Partial(tmp_path / "p", name="m.gguf", advance=lambda _: None) as partial:
+        partial.write(b"begins")
+        with Path("/dev/full").open("r+b", buffering=0) as full:
+            partial._file.close()
+            partial._file = full
+            with pytest.raises(NoSpace, match=r"m\.gguf: the disk is full after 6 bytes"):
+                partial.write(b"goes on")
+
+
+def test_two_files_with_the_same_content_are_one_blob(
+    store: Store, change: Change, tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path / "m")
+    (folder / "generation_config.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    assert len(take(change, folder).files) == 4
+    assert len(list(store.blobs.iterdir())) == 3
+    assert scrub(change, None, Silent()).is_sound
+
+
+def test_the_lock_is_for_nobody_else(store: Store, change: Change) -> None:
+    assert stat.S_IMODE((store.folder / ".lock").stat().st_mode) == 0o600
+
+
+def test_words_of_a_file_cannot_speak_to_the_terminal(
+    store: Store, change: Change, tmp_path: Path
+) -> None:
+    extra: dict[str, Metadata] = {"general.license": "mit\x1b[2J\n", "general.architecture": "\x07"}
+    manifest = take(change, tiny_model(extra=extra).write(tmp_path / "m.gguf"))
+    assert (manifest.facts.licence, manifest.facts.architecture) == ("mit\ufffd[2J\ufffd", "\ufffd")
+
+
+@pytest.mark.parametrize("name", [".x", "\x1b", "\udcff", "x" * 190 + "é" * 10])
+def test_a_file_with_an_impossible_name_is_refused(
+    change: Change, tmp_path: Path, name: str
+) -> None:
+    path = write_gguf(tmp_path / "x" / f"{name}.gguf")
+    with pytest.raises(BadAsk, match="no name for a file"):
+        take(change, path, "m")

@@ -1,6 +1,5 @@
 """A writer may end anywhere: the next one finds the old state or the new one."""
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -15,10 +14,7 @@ from llmos_models.meter import Silent
 from llmos_models.scan import Scanner
 from llmos_models.scrub import scrub
 from llmos_models.store import Store
-from tests.unit.models.model_files import damage, digest, write_folder, write_gguf
-
-# Every change is put on the disk: in memory that takes no time.
-SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+from tests.unit.models.model_files import IN_MEMORY, damage, digest, write_folder, write_gguf
 
 
 class PowerCut(BaseException):
@@ -118,7 +114,7 @@ def check_whole(store: Store) -> None:
     assert not list(store.partial.iterdir())
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     before=st.lists(st.sampled_from(OPERATIONS), max_size=3),
     operation=st.sampled_from(OPERATIONS),
@@ -128,7 +124,7 @@ def check_whole(store: Store) -> None:
 def test_a_power_cut_leaves_the_old_state_or_the_new(
     sources: Path, before: list[str], operation: str, changes: int, again: int
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         store, other = Store(Path(folder, "store")), Store(Path(folder, "other"))
         for place in (store, other):
             with changing(place) as change:
@@ -161,7 +157,7 @@ def test_a_power_cut_leaves_the_old_state_or_the_new(
 def test_a_power_cut_while_damage_is_put_aside_never_brings_it_back(
     sources: Path, changes: int
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         store = Store(Path(folder))
         with changing(store) as change:
             operate(change, "add", sources)
