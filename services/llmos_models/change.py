@@ -155,10 +155,10 @@ class Change:
             if manifest.kind is not Kind.GGUF:
                 raise BadAsk(f"{name} is a {manifest.kind.value} model: the engine loads GGUF only")
             raise BadAsk(f"{name} is damaged: pull or import it again first")
-        if self.store.link(name).exists():
+        if Scanner([self.store.shipped]).scan().default == name:
+            self.disk.remove(default)  # also when an update of it is linked here
+        elif self.store.link(name).exists():
             self.disk.link(default, f"{name}.gguf")
-        elif Scanner([self.store.shipped]).scan().default == name:
-            self.disk.remove(default)
         else:
             self.disk.link(default, str(self.store.shipped / f"{name}.gguf"))
 
@@ -193,7 +193,10 @@ class Change:
         name, store = offer.name, self.store
         if name not in store.names():
             if os.path.lexists(store.link(name)) or os.path.lexists(store.folder / name):
-                raise BadAsk(f"{name}: there is such a file in {store.folder}, put there by hand")
+                raise BadAsk(
+                    f"{name}: there is such a file in {store.folder} that is not of the store",
+                    hint="Give the new one another --name.",
+                )
             if name in Scanner([store.shipped]).scan().models:
                 raise BadAsk(f"{name} is a shipped model: give the new one another --name")
             return None

@@ -6,6 +6,7 @@
       NAME.gguf            link to a blob: what the engine sees
       NAME/                a safetensors model: a folder of links to blobs
       default.gguf         link to NAME.gguf, or to a shipped model
+      .lock                held by who writes
       partial/             files on their way in
       quarantine/          blobs that are not what they were
 
@@ -30,6 +31,7 @@ class Origin(StrEnum):
 
     SHIPPED = "shipped"
     STORE = "store"
+    UPDATE = "update"
     BY_HAND = "by hand"
 
 
@@ -57,6 +59,7 @@ class Store:
         self.partial = self.folder / "partial"
         self.quarantine = self.folder / "quarantine"
         self.default = self.folder / "default.gguf"
+        self.updates = self.folder.parent / "model-versions"
 
     def blob(self, sha256: str) -> Path:
         """Where a file of that content lies."""
@@ -97,8 +100,11 @@ class Store:
         if other is None:
             known = ", ".join(one.name for one in self.listed()) or "none"
             raise BadAsk(f"no model {name!r} (there are: {known})")
-        where = "part of the system" if other.origin is Origin.SHIPPED else "not from the store"
-        raise BadAsk(f"{name} is {where}: it can be the default, and nothing else")
+        where = {
+            Origin.SHIPPED: "part of the system",
+            Origin.UPDATE: "kept up to date with the system",
+        }.get(other.origin, "not of the store: it was put there by hand")
+        raise BadAsk(f"{name} is {where}; it can be the default, and nothing else")
 
     def missing(self, manifest: Manifest) -> list[str]:
         """The files of a model that have no blob, or one of another size."""
@@ -138,9 +144,14 @@ class Store:
             yield self._of_store(name, is_default=name == default)
         for name, file in self._scan().models.items():
             if name not in names:
-                origin = Origin.SHIPPED if file.path.parent == self.shipped else Origin.BY_HAND
                 facts, size = header_facts(file.header), file.signature.size
+                origin = self._origin(file.path)
                 yield Listed(name, origin, size, facts, is_default=name == default)
+
+    def _origin(self, path: Path) -> Origin:
+        if path.parent in {self.shipped, self.shipped.resolve()}:
+            return Origin.SHIPPED
+        return Origin.UPDATE if path.resolve().parent == self.updates else Origin.BY_HAND
 
     def _of_store(self, name: str, *, is_default: bool) -> Listed:
         try:

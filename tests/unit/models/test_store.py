@@ -129,9 +129,9 @@ def test_what_was_put_there_by_hand_is_left_alone(
     store: Store, change: Change, tmp_path: Path
 ) -> None:
     write_gguf(store.folder / "mine.gguf")
-    with pytest.raises(BadAsk, match="by hand"):
+    with pytest.raises(BadAsk, match="not of the store"):
         take(change, write_gguf(tmp_path / "mine.gguf", seed=2))
-    with pytest.raises(BadAsk, match="not from the store"):
+    with pytest.raises(BadAsk, match="put there by hand"):
         change.remove("mine")
     change.settle()
     assert seen(store) == ["mine"]
@@ -239,6 +239,27 @@ def test_the_default_may_be_a_shipped_model(store: Store, change: Change, tmp_pa
         take(change, write_gguf(tmp_path / "big.gguf", seed=4))
     with pytest.raises(BadAsk, match="no model 'none'"):
         change.make_default("none")
+
+
+def test_a_model_that_came_by_an_update_is_left_alone(
+    store: Store, change: Change, tmp_path: Path
+) -> None:
+    write_gguf(store.shipped / "plan.gguf")
+    (store.shipped / "default.gguf").symlink_to("plan.gguf")
+    write_gguf(store.updates / "plan_0.2.0.gguf", seed=2)
+    store.link("plan").symlink_to("../model-versions/plan_0.2.0.gguf")
+    take(change, write_gguf(tmp_path / "mine.gguf", seed=3))
+    change.make_default("mine")
+    change.make_default("plan")
+    change.settle()
+    found = {one.name: one for one in store.listed()}
+    assert found["plan"].origin is Origin.UPDATE
+    assert found["plan"].is_default
+    assert not os.path.lexists(store.default)
+    with pytest.raises(BadAsk, match="kept up to date with the system"):
+        change.remove("plan")
+    with pytest.raises(BadAsk, match="not of the store"):
+        take(change, write_gguf(tmp_path / "plan.gguf", seed=4))
 
 
 def test_a_default_that_is_a_file_is_not_thrown_away(
