@@ -1,6 +1,7 @@
 """The models that ``llmosctl model`` works on: one thing to inject in tests."""
 
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class Models:
     world: World = field(default_factory=World)
     notices: Path = NOTICES
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience = field(default_factory=lambda: Patience(on_wait=_say_again))
 
     def changing(self, command: str, *, wait: bool = False) -> AbstractContextManager[Change]:
         """The one who may change the store; see :func:`llmos_models.change.changing`."""
@@ -55,6 +56,11 @@ class Group(click.Group):
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise CtlError(f"{where}{error.strerror or error}") from error
+
+
+def _say_again(what: str) -> None:
+    # In the place of the bar that is drawn there.
+    click.echo(f"\r{plain(what)}\x1b[K" if sys.stderr.isatty() else plain(what), err=True)
 
 
 def _say_wait(what: str) -> None:

@@ -25,10 +25,11 @@ class Passing(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How a failure is waited out."""
+    """How a failure is waited out; ``on_wait`` hears of each one that is."""
 
     sleep: Callable[[float], None] = time.sleep
     tries: int = TRIES
+    on_wait: Callable[[str], None] = lambda _what: None
 
     def __call__(self, action: Callable[[], T], *, progress: Callable[[], int] = lambda: 0) -> T:
         """Do ``action`` until it works; as long as ``progress`` changes, no try was in vain.
@@ -45,7 +46,9 @@ class Patience:
                 before = progress()
                 if failed >= self.tries:
                     raise TransferFailed(f"{error}, {failed} times in a row") from error
-                self.sleep(min(LONGEST_WAIT, error.wait or 2.0 ** (failed - 1)))
+                wait = min(LONGEST_WAIT, error.wait or 2.0 ** (failed - 1))
+                self.on_wait(f"{error}; again in {wait:.0f} s")
+                self.sleep(wait)
 
 
 def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:

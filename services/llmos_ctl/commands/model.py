@@ -156,7 +156,7 @@ def pull(
         try:
             manifest = _add(change, offer, replace=replace)
         except KeyboardInterrupt:
-            click.echo("\nWhat has arrived is kept: the same command goes on with it.", err=True)
+            click.echo("What has arrived is kept: the same command goes on with it.", err=True)
             raise
         _say_added(manifest, models.store)
 

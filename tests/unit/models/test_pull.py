@@ -14,7 +14,7 @@ from llmos_models.hub import Hub as HubClient
 from llmos_models.hub import Reference
 from llmos_models.manifest import Manifest
 from llmos_models.meter import Silent
-from llmos_models.patience import TRIES, Patience
+from llmos_models.patience import TRIES, Patience, retry_after
 from llmos_models.scan import Scanner
 from llmos_models.settings import HubSettings, Token, hub_settings
 from llmos_models.store import Store
@@ -181,6 +181,33 @@ def test_a_busy_server_is_asked_again_when_it_wants(store: Store, hub: Hub, naps
     hub.statuses = [(503, {})] * TRIES
     with pytest.raises(TransferFailed, match="the hub answered 503, 5 times in a row"):
         pull(store, hub, naps=naps, name="other")
+
+
+def test_who_waits_hears_why(store: Store, hub: Hub, naps: Naps) -> None:
+    said: list[str] = []
+    hub.statuses = [(429, {"Retry-After": "7"})]
+    client = HubClient(
+        HubSettings(hub.endpoint, None), patience=Patience(naps, on_wait=said.append)
+    )
+    client.repository(Reference.parse("hf:acme/poet"))
+    assert said == ["acme/poet: the hub answered 429; again in 7 s"]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("soon", None),
+        ("-1", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+    ],
+)
+def test_a_server_says_when_in_seconds_or_by_a_date(
+    value: str | None, seconds: float | None
+) -> None:
+    assert retry_after(value, now=lambda: 10.0) == seconds
 
 
 def test_a_token_is_for_the_hub_and_for_nobody_else(store: Store, hub: Hub) -> None:
