@@ -16,7 +16,8 @@ import click
 
 from llmos_models.meter import Advance
 
-_NAME: Final = 34
+_NAME: Final = 8
+"""Characters of a name that are shown in any case."""
 _BAR: Final = 20
 _EVERY: Final = 0.2
 _WINDOW: Final = 5.0
@@ -57,7 +58,7 @@ class TerminalMeter:
             self._stream.flush()
 
     def _draw(self, name: str, done: int, total: int | None, speed: float) -> None:
-        words = [f"{_shortened(name):<{min(_NAME, len(name))}}"]
+        words = []
         if total:
             share = min(1.0, max(0.0, done / total))
             filled = round(share * _BAR)
@@ -69,9 +70,11 @@ class TerminalMeter:
             words.append(f"{size_text(round(speed))}/s")
             if total and done < total:
                 words.append(f"{_clock_text((total - done) / speed)} left")
-        line = "  ".join(words)[: shutil.get_terminal_size().columns - 1]
+        figures = "  ".join(words)
+        # The name makes room for the figures.
+        room = max(_NAME, shutil.get_terminal_size().columns - len(figures) - 3)
         # To the end of the line: the one before may have been longer.
-        self._stream.write(f"\r{line}\x1b[K")
+        self._stream.write(f"\r{_shortened(name, room)}  {figures}\x1b[K")
         self._stream.flush()
 
 
@@ -109,5 +112,5 @@ def _clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _NAME else f"…{name[-_NAME + 1 :]}"
+def _shortened(name: str, room: int) -> str:
+    return name if len(name) <= room else f"…{name[-room + 1 :]}"

@@ -41,6 +41,18 @@ def test_a_file_of_unknown_size_has_no_share() -> None:
     assert lines(None, [(1, 2_000_000)])[-1] == "poet.gguf  2.0 MB  2.0 MB/s"
 
 
+def test_a_long_name_makes_room_for_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "79")
+    stream, now = io.StringIO(), iter(range(100))
+    with TerminalMeter(stream, clock=lambda: next(now)).phase("a-" * 30 + "b.gguf", 10**9) as more:
+        more(10**7)
+    drawn = stream.getvalue().split("\r")[1]
+    assert drawn.startswith("…")
+    assert "b.gguf  [" in drawn
+    assert drawn.endswith("1:39 left\x1b[K")
+    assert len(drawn.removesuffix("\x1b[K")) < 79
+
+
 def test_it_is_not_drawn_for_every_piece() -> None:
     assert len(lines(1000, [(0.001, 1)] * 1000)) < 8
 
