@@ -30,6 +30,11 @@ class Links:
         for path in [*store.folder.iterdir()]:
             if self._is_ours(path) and path.name.removesuffix(".gguf") not in names:
                 self._disk.remove(path)
+        default = (_target(store.default) or "").removesuffix(".gguf")
+        # One whose model is damaged stays: it counts again when that is back.
+        is_of_store = default != "" and "/" not in default
+        if is_of_store and default not in names and not store.default.exists():
+            self._disk.remove(store.default)
         for name in names:
             with contextlib.suppress(ModelError):  # one that is damaged is told by `verify`
                 self.show(manifests.read(store.manifest_path(name)))

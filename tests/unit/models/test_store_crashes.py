@@ -1,6 +1,7 @@
 """A writer may end anywhere: the next one finds the old state or the new one."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,8 @@ def state(store: Store) -> tuple[object, ...]:
     ]
     manifests = [(name, store.get(name).files, store.get(name).pinned) for name in store.names()]
     folders = [(path.relative_to(store.folder), digest(path)) for path in store.folder.glob("m/*")]
-    return models, manifests, sorted(folders)
+    default = store.default.readlink() if store.default.is_symlink() else None
+    return tuple(models), tuple(manifests), tuple(sorted(folders)), default
 
 
 def check_whole(store: Store) -> None:
@@ -114,42 +116,76 @@ def check_whole(store: Store) -> None:
     assert not list(store.partial.iterdir())
 
 
-@settings(max_examples=120, deadline=None)
-@given(
-    before=st.lists(st.sampled_from(OPERATIONS), max_size=3),
-    operation=st.sampled_from(OPERATIONS),
-    changes=st.integers(0, 40),
-    again=st.integers(0, 40),
-)
-def test_a_power_cut_leaves_the_old_state_or_the_new(
-    sources: Path, before: list[str], operation: str, changes: int, again: int
-) -> None:
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
-        store, other = Store(Path(folder, "store")), Store(Path(folder, "other"))
-        for place in (store, other):
-            with changing(place) as change:
-                for earlier in before:
-                    operate(change, earlier, sources)
-        old = state(store)
-        with changing(other) as change:
+def cut_short(store: Store, operation: str, sources: Path, changes: int) -> bool:
+    """Begin an operation, with so many changes before the power goes; whether it went."""
+    try:
+        with changing(store, World(disk=CutDisk(changes))) as change:
             operate(change, operation, sources)
-        new = state(other)
+    except PowerCut:
+        # The engine may look at any moment, and sees sound models only.
+        assert not Scanner([store.folder]).scan().faults
+        return True
+    return False
 
-        # The first cut in the middle of the work, the second while that is put in order.
-        for cut, begun in ((changes, operation), (again, "nothing")):
-            try:
-                with changing(store, World(disk=CutDisk(cut))) as change:
-                    operate(change, begun, sources)
-            except PowerCut:
-                # The engine may look at any moment, and sees sound models only.
-                Scanner([store.folder]).scan()
-        with changing(store) as change:
+
+def prepared(folder: Path, before: Sequence[str], sources: Path) -> Store:
+    store = Store(folder)
+    with changing(store) as change:
+        for earlier in before:
+            operate(change, earlier, sources)
+    return store
+
+
+BEFORE: tuple[tuple[str, ...], ...] = ((), ("add", "pin", "default"), ("folder",))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("before", BEFORE, ids="-".join)
+def test_a_power_cut_at_any_change_leaves_the_old_state_or_the_new(
+    tmp_path: Path, sources: Path, before: tuple[str, ...], operation: str
+) -> None:
+    finished = prepared(tmp_path / "finished", before, sources)
+    old = state(finished)
+    with changing(finished) as change:
+        operate(change, operation, sources)
+    new = state(finished)
+    for changes in range(100):
+        store = prepared(tmp_path / str(changes), before, sources)
+        if not cut_short(store, operation, sources, changes):
+            break
+        with changing(store):
             pass
-        assert state(store) in (old, new)
+        assert state(store) in {old, new}, changes
         check_whole(store)
         with changing(store) as change:
             operate(change, operation, sources)
         assert state(store) == new
+    else:
+        raise AssertionError("it does not end")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    before=st.lists(st.sampled_from(OPERATIONS), max_size=3),
+    operation=st.sampled_from(OPERATIONS),
+    changes=st.integers(0, 15),
+    again=st.integers(0, 8),
+)
+def test_a_second_power_cut_while_the_first_is_put_in_order_changes_nothing(
+    sources: Path, before: list[str], operation: str, changes: int, again: int
+) -> None:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        store = prepared(Path(folder, "store"), before, sources)
+        other = prepared(Path(folder, "other"), before, sources)
+        old = state(store)
+        with changing(other) as change:
+            operate(change, operation, sources)
+        cut_short(store, operation, sources, changes)
+        cut_short(store, "nothing", sources, again)
+        with changing(store):
+            pass
+        assert state(store) in {old, state(other)}
+        check_whole(store)
 
 
 @settings(max_examples=60, deadline=None)
