@@ -111,13 +111,7 @@ def _command_page(name: str, command: click.Command) -> Iterator[str]:
     yield ""
     yield "Generated from the command's own help."
     context = click.Context(command, info_name=name, max_content_width=80, terminal_width=80)
-    commands = [(context, command)]
-    if isinstance(command, click.Group):
-        commands += [
-            (click.Context(sub, info_name=sub_name, parent=context, terminal_width=80), sub)
-            for sub_name, sub in sorted(command.commands.items())
-        ]
-    for ctx, sub in commands:
+    for ctx, sub in _with_subcommands(context, command):
         if sub is not command:
             yield ""
             yield f"## {ctx.command_path}"
@@ -125,6 +119,16 @@ def _command_page(name: str, command: click.Command) -> Iterator[str]:
         yield "```text"
         yield sub.get_help(ctx)
         yield "```"
+
+
+def _with_subcommands(
+    context: click.Context, command: click.Command
+) -> Iterator[tuple[click.Context, click.Command]]:
+    yield context, command
+    if isinstance(command, click.Group):
+        for name, sub in sorted(command.commands.items()):
+            inner = click.Context(sub, info_name=name, parent=context, terminal_width=80)
+            yield from _with_subcommands(inner, sub)
 
 
 def main() -> None:

@@ -14,8 +14,11 @@ lock() {
     mv "$out.new" "$out"
 }
 
-lock host.txt 3.11 --extra host --extra shell --extra engine --extra dev
-lock target.txt 3.13 --extra shell --extra engine --extra llama
+# hf-xet is another way to download, of 11 MB, which huggingface_hub does without.
+lock host.txt 3.11 --extra host --extra shell --extra engine --extra models --extra dev \
+    --no-emit-package hf-xet
+lock target.txt 3.13 --extra shell --extra engine --extra models --extra llama \
+    --no-emit-package hf-xet
 
 # Training: torch's CPU build, which needs none of the GPU packages that torch names. The index
 # that has it is a matter of pip's own configuration; its hash is for Python 3.11.

@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from llmos_ctl.commands.hardware import hardware
+from llmos_ctl.commands.model import model
 from llmos_ctl.commands.security import security
 from llmos_ctl.commands.update import update
 from llmos_ctl.errors import CtlError
@@ -19,7 +20,7 @@ EXIT_INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("llmos"), prog_name="llmosctl")
 def cli() -> None:
-    """Look after this machine: its hardware and its updates.
+    """Look after this machine: its models, its hardware and its updates.
 
     Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
     """
@@ -27,6 +28,7 @@ def cli() -> None:
 
 cli.add_command(update)
 cli.add_command(hardware)
+cli.add_command(model)
 cli.add_command(security)
 
 

@@ -19,10 +19,12 @@ from typing import Final
 from llmos_api.types import Health, HealthStatus
 from llmos_engine.backends.base import Backend, LoadedModel
 from llmos_engine.decoding import Decoding
-from llmos_engine.errors import DecodeFailed, ModelError, NotReady, Refused
+from llmos_engine.errors import DecodeFailed, NotReady, Refused
 from llmos_engine.jobs import Failed, Found, Job, JobQueue, Lookup
 from llmos_engine.metrics import Metrics
-from llmos_engine.models import ModelFile, ModelStore
+from llmos_engine.models import ModelStore
+from llmos_models.errors import ModelError
+from llmos_models.scan import ModelFile
 
 log = logging.getLogger(__name__)
 

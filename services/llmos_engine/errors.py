@@ -9,14 +9,12 @@
     │   ├── TooLarge            413: the body is too long
     │   ├── QueueFull           429: with ``Retry-After``
     │   └── NotReady            503: no model, or the service is stopping
-    ├── ModelError              a model cannot be used; the state is then ``failed``
-    │   └── GgufError           its file is damaged, or no GGUF at all
     └── DecodeFailed            the back end failed in the middle of an answer
 
-``app.py`` turns them into answers, ``main.py`` into exits; nothing else catches them all.
+``app.py`` turns them into answers, ``main.py`` into exits; nothing else catches them all. That a
+model cannot be used is a :class:`~llmos_models.errors.ModelError`; the state is then ``failed``.
 """
 
-from pathlib import Path
 from typing import ClassVar
 
 from llmos_api.types import ErrorBody, ErrorDetail
@@ -121,19 +119,6 @@ class NotReady(Refused):
 
     status = 503
     type = "service_unavailable"
-
-
-class ModelError(ServiceError):
-    """The model cannot be used; ``path`` is its file, when there is one."""
-
-    def __init__(self, what: str, *, path: Path | None = None) -> None:
-        super().__init__(f"{path}: {what}" if path else what)
-        self.what = what
-        self.path = path
-
-
-class GgufError(ModelError):
-    """The file is not a sound GGUF file."""
 
 
 class DecodeFailed(ServiceError):

@@ -17,14 +17,16 @@ from llmos_api.types import (
     ServiceTier,
 )
 from llmos_engine.backends.base import Constraint, Conversation, LoadedModel, Plain, Sampling
-from llmos_engine.errors import InvalidRequest, ModelError, NotReady
+from llmos_engine.errors import InvalidRequest, NotReady
 from llmos_engine.jobs import Lookup, Work
-from llmos_engine.models import ModelFile, ModelStore
+from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from llmos_engine.schema import compile_schema
 from llmos_engine.tools.asked import Offer
 from llmos_engine.tools.grammar import constraint_of
 from llmos_engine.tools.parser import MARKERS
+from llmos_models.errors import ModelError
+from llmos_models.scan import ModelFile
 
 _PRIORITIES: Final[Mapping[ServiceTier | None, Priority]] = {
     ServiceTier.DEFAULT: Priority.SERVICE,

@@ -9,8 +9,8 @@ from typing import Final
 from llmos_api.types import FinishReason, Usage
 from llmos_engine.backends.base import Asked, LoadedModel, Place, Sampling
 from llmos_engine.errors import NotReady, QueueFull, Refused
-from llmos_engine.models import ModelFile
 from llmos_engine.scheduling.request import Priority
+from llmos_models.scan import ModelFile
 
 RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again when the queue was full."""

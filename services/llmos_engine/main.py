@@ -16,9 +16,10 @@ from llmos_engine.backends import BackendKind
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.engine import QUEUE_LIMIT, Engine
 from llmos_engine.errors import ServiceError
-from llmos_engine.models import ADDED, SHIPPED, ModelStore
+from llmos_engine.models import ModelStore
 from llmos_engine.notify import Notifier, take_sockets
 from llmos_engine.server import Service, listening, status_line
+from llmos_models.scan import ADDED, SHIPPED
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130

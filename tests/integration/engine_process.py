@@ -22,7 +22,7 @@ from llmos_api import (
     JsonSchema,
     JsonSchemaFormat,
 )
-from tests.unit.engine.gguf_file import tiny_model
+from tests.unit.models.gguf_file import tiny_model
 
 PATIENCE = 60.0
 """Seconds after which something that should happen has not."""

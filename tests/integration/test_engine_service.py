@@ -35,7 +35,7 @@ from tests.integration.engine_process import (
     llama_launcher,
     shaped,
 )
-from tests.unit.engine.gguf_file import tiny_model
+from tests.unit.models.gguf_file import tiny_model
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from llmos_api.tools import (
     ToolMode,
 )
 from tests.integration.engine_process import Launcher, ask, llama_launcher
-from tests.unit.engine.gguf_file import chain_model
 from tests.unit.engine.test_schema_grammar import fits
+from tests.unit.models.gguf_file import chain_model
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.tmux_screen import COMMANDS, PATIENCE, Screen
-from tests.unit.engine.gguf_file import tiny_model
+from tests.unit.models.gguf_file import tiny_model
 
 pytestmark = [
     pytest.mark.integration,

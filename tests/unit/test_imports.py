@@ -12,6 +12,7 @@ PACKAGES = {
     "llmos_api": ROOT / "services/llmos_api",
     "llmos_ctl": ROOT / "services/llmos_ctl",
     "llmos_engine": ROOT / "services/llmos_engine",
+    "llmos_models": ROOT / "services/llmos_models",
     "llmos_installer": ROOT / "services/llmos_installer",
     "llmos_runtime": ROOT / "services/llmos_runtime",
     "llmos_shell": ROOT / "llmos_shell",
@@ -19,9 +20,10 @@ PACKAGES = {
 MAY_IMPORT = {
     "llmos_image": set(),
     "llmos_api": set(),
-    "llmos_ctl": {"llmos_api", "llmos_runtime"},
-    "llmos_engine": {"llmos_api"},
+    "llmos_ctl": {"llmos_api", "llmos_models", "llmos_runtime"},
+    "llmos_engine": {"llmos_api", "llmos_models"},
     "llmos_installer": {"llmos_api"},
+    "llmos_models": {"llmos_api"},
     "llmos_runtime": {"llmos_api"},
     "llmos_shell": {"llmos_api"},
 }

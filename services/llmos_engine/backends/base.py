@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from llmos_api.types import ChatMessage
 from llmos_engine.errors import Refused
-from llmos_engine.models import ModelFile
+from llmos_models.scan import ModelFile
 
 Progress = Callable[[float], bool]
 """Takes how much of a model is loaded, from 0 to 1; false stops the loading."""
@@ -225,4 +225,4 @@ class Backend(Protocol):
     """Loads models."""
 
     def load(self, file: ModelFile, progress: Progress) -> LoadedModel:
-        """Load a model; raises :class:`~llmos_engine.errors.ModelError`."""
+        """Load a model; raises :class:`~llmos_models.errors.ModelError`."""

@@ -25,7 +25,7 @@ from llmos_engine.backends.base import (
     Token,
 )
 from llmos_engine.errors import InvalidRequest
-from llmos_engine.models import ModelFile
+from llmos_models.scan import ModelFile
 
 BYTES: Final = 256
 CONTEXT: Final = 4096

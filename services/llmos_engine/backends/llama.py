@@ -35,11 +35,11 @@ from llmos_engine.errors import (
     ContextOverflow,
     DecodeFailed,
     InvalidRequest,
-    ModelError,
     Refused,
 )
-from llmos_engine.models import ModelFile
 from llmos_engine.template import ChatTemplate
+from llmos_models.errors import ModelError
+from llmos_models.scan import ModelFile
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +250,7 @@ class LlamaBackend:
         self._log_callback: Any = None
 
     def load(self, file: ModelFile, progress: Progress) -> LlamaModel:
-        """Load a model; raises :class:`~llmos_engine.errors.ModelError` with llama.cpp's reason.
+        """Load a model; raises :class:`~llmos_models.errors.ModelError` with llama.cpp's reason.
 
         A model that a graphics processor has no room for is loaded for the CPU.
         """

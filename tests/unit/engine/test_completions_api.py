@@ -14,8 +14,8 @@ from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
 from llmos_engine.models import ModelStore
-from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.http_api import Api, ask, detail, events
+from tests.unit.models.gguf_file import tiny_model
 
 PATH = "/v1/completions"
 

@@ -13,7 +13,7 @@ from llmos_engine.errors import InvalidRequest, NotReady
 from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
-from tests.unit.engine.gguf_file import tiny_model
+from tests.unit.models.gguf_file import tiny_model
 
 
 @dataclass

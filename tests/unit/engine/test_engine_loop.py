@@ -28,14 +28,15 @@ from llmos_engine.errors import (
     ContextOverflow,
     DecodeFailed,
     InvalidRequest,
-    ModelError,
     NotReady,
     QueueFull,
     Refused,
 )
 from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
-from llmos_engine.models import ModelFile, ModelStore
-from tests.unit.engine.gguf_file import tiny_model
+from llmos_engine.models import ModelStore
+from llmos_models.errors import ModelError
+from llmos_models.scan import ModelFile
+from tests.unit.models.gguf_file import tiny_model
 
 PATIENCE = 10.0
 """Seconds after which a test that waits has failed."""

@@ -20,8 +20,8 @@ from llmos_engine.engine import Engine
 from llmos_engine.intake import chat_works, decode
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
-from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.http_api import CHAT, Api, ask, detail, events
+from tests.unit.models.gguf_file import tiny_model
 
 ENDLESS = {"name": "x", "schema": {"$ref": "#"}}
 

@@ -8,9 +8,9 @@ import pytest
 from llmos_api import ChatMessage
 from llmos_engine.backends.base import Conversation, Sampling
 from llmos_engine.errors import NotReady, QueueFull
-from llmos_engine.gguf import Header
 from llmos_engine.jobs import Job, JobQueue, Work
-from llmos_engine.models import ModelFile, Signature
+from llmos_models.gguf import Header
+from llmos_models.scan import ModelFile, Signature
 
 FILE = ModelFile("m", Signature(Path("m.gguf"), 1, 1, 1), Header(3, {}, 1))
 NOW = 0.0

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from llmos_engine.errors import ModelError, ModelNotFound
+from llmos_engine.errors import ModelNotFound
 from llmos_engine.models import ModelStore
-from tests.unit.engine.gguf_file import tiny_model
+from llmos_models.errors import ModelError
+from tests.unit.models.gguf_file import tiny_model
 
 
 @pytest.fixture
@@ -57,6 +58,27 @@ def test_a_link_out_of_the_directories_keeps_its_own_name(tmp_path: Path, added:
     tiny_model().write(tmp_path / "elsewhere.gguf")
     (added / "default.gguf").symlink_to(tmp_path / "elsewhere.gguf")
     assert ModelStore([added]).find(None).id == "default"
+
+
+def test_a_link_to_a_blob_without_a_name_is_called_as_the_link(shipped: Path, added: Path) -> None:
+    (added / "blobs").mkdir()
+    tiny_model().write(added / "blobs/sha256-00")
+    (added / "poet.gguf").symlink_to("blobs/sha256-00")
+    (added / "default.gguf").symlink_to("poet.gguf")
+    store = ModelStore([shipped, added])
+    assert list(store.scan().models) == ["poet"]
+    assert store.find(None).id == "poet"
+    (added / "default.gguf").unlink()
+    tiny_model().write(shipped / "shipped.gguf")
+    (added / "default.gguf").symlink_to(shipped / "shipped.gguf")
+    assert store.find(None).id == "shipped"
+
+
+def test_a_default_whose_model_is_gone_leaves_the_shipped_one(shipped: Path, added: Path) -> None:
+    tiny_model().write(shipped / "shipped.gguf")
+    (shipped / "default.gguf").symlink_to("shipped.gguf")
+    (added / "default.gguf").symlink_to("gone.gguf")
+    assert ModelStore([shipped, added]).find(None).id == "shipped"
 
 
 def test_a_single_model_is_the_default_by_itself(added: Path) -> None:

@@ -17,8 +17,8 @@ from llmos_engine.engine import Engine
 from llmos_engine.errors import NotFound
 from llmos_engine.models import ModelStore
 from llmos_engine.responses.memory import Memory
-from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.http_api import Api, detail
+from tests.unit.models.gguf_file import tiny_model
 
 PATH = "/v1/responses"
 WEATHER = {

@@ -20,8 +20,8 @@ from llmos_engine.template import ChatTemplate
 from llmos_engine.tools.asked import Offer
 from llmos_engine.tools.grammar import constraint_of
 from tests.unit.engine.gbnf import Grammar
-from tests.unit.engine.gguf_file import tiny_model
 from tests.unit.engine.http_api import Api, ask, detail, events
+from tests.unit.models.gguf_file import tiny_model
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Rom"}}</tool_call>'

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmos_engine.errors import GgufError
-from llmos_engine.gguf import read_header
-from tests.unit.engine.gguf_file import GgufFile, Metadata, tiny_model
+from llmos_models.errors import GgufError
+from llmos_models.gguf import read_header
+from tests.unit.models.gguf_file import GgufFile, Metadata, tiny_model
 
 SOUND = tiny_model().header()
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from llmos_engine.errors import GgufError
+from llmos_models.errors import GgufError
 
 MAX_KEYS: Final = 10_000
 MAX_TENSORS: Final = 100_000
@@ -103,11 +103,15 @@ class ValueType(IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """What the engine wants to know of a file; values of other keys are only checked."""
+    """What the engine wants to know of a file; values of other keys are only checked.
+
+    ``tensors`` is how many there are, ``parameters`` how many numbers are in all of them.
+    """
 
     version: int
     values: Mapping[str, Value]
     tensors: int
+    parameters: int = 0
 
     def text(self, key: str) -> str | None:
         """Return a value that is a string."""
@@ -126,7 +130,7 @@ def read_header(path: Path) -> Header:
     """Read and check the header of the file at ``path``.
 
     Keeps the values of ``general.*``, ``llmos.*`` and ``tokenizer.chat_template``.
-    Raises :class:`~llmos_engine.errors.GgufError`, also when the file cannot be read.
+    Raises :class:`~llmos_models.errors.GgufError`, also when the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -160,8 +164,8 @@ class _Reader:
         if keys > MAX_KEYS:
             raise self._error(f"claims {keys} keys (at most {MAX_KEYS})")
         values = self._keys(keys)
-        self._tensors(tensors, self._alignment(values))
-        return Header(version=version, values=values, tensors=tensors)
+        parameters = self._tensors(tensors, self._alignment(values))
+        return Header(version=version, values=values, tensors=tensors, parameters=parameters)
 
     def _keys(self, count: int) -> dict[str, Value]:
         kept: dict[str, Value] = {}
@@ -225,23 +229,27 @@ class _Reader:
             raise self._error(f"general.alignment is {value}, no power of 2")
         return value
 
-    def _tensors(self, count: int, alignment: int) -> None:
-        ends = 0
+    def _tensors(self, count: int, alignment: int) -> int:
+        """Check the entries; return how many numbers they have together."""
+        ends = parameters = 0
         seen: set[str] = set()
         for _ in range(count):
             name = self._string("a tensor's name", limit=MAX_TENSOR_NAME - 1)
             if name in seen:
                 raise self._error(f"has the tensor {name!r} twice")
             seen.add(name)
-            ends = max(ends, self._tensor(name, alignment))
+            end, elements = self._tensor(name, alignment)
+            ends = max(ends, end)
+            parameters += elements
         start = -(-self._at // alignment) * alignment
         if start + ends > self._size:
             raise self._error(
                 f"is cut off: its tensors end at byte {start + ends}, the file at {self._size}"
             )
+        return parameters
 
-    def _tensor(self, name: str, alignment: int) -> int:
-        """Check one entry; return where its data ends, from the start of all data."""
+    def _tensor(self, name: str, alignment: int) -> tuple[int, int]:
+        """Check one entry; return where its data ends, from the start of all, and its numbers."""
         (dims,) = self._unpack("I", name)
         if not 1 <= dims <= MAX_DIMS:
             raise self._error(f"{name} has {dims} dimensions (1 to {MAX_DIMS})")
@@ -257,7 +265,7 @@ class _Reader:
         block, size = BLOCKS.get(kind, (1, 0))
         if shape[0] % block:
             raise self._error(f"{name} has rows of {shape[0]}, which {block} does not divide")
-        return int(offset + elements // block * size)
+        return offset + elements // block * size, elements
 
     def _string(self, what: str, *, limit: int = MAX_STRING) -> str:
         data = self._bytes(self._length(what, limit), what)

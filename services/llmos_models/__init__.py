@@ -1,0 +1,1 @@
+"""The models of this machine: what their files say, and the store that keeps them."""
