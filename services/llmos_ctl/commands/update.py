@@ -104,6 +104,11 @@ def apply(
             click.echo(update_text.nothing_newer(found, state))
             continue
         assert found.newest is not None  # noqa: S101 - it is newer than something
+        if found.component == SYSTEM and not state.has_room:
+            raise CtlError(
+                update_text.ONE_SLOT,
+                hint="Put it on a larger one: 'llmos-image flash', or install it from here.",
+            )
         with _progress(f"{found.component} {found.newest}") as show:
             updater.install(found.component, found.newest, show)
         if found.component == SYSTEM:

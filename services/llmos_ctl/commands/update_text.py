@@ -80,6 +80,9 @@ def installed(found: Candidate) -> str:
     return f"{found.component}: {found.newest} is installed; it is used from the next start on"
 
 
+ONE_SLOT = "This disk is too small for a second version: the system cannot be updated on it."
+
+
 def next_start(version: str, state: State) -> str:
     """What will happen now that a system is installed."""
     return (
@@ -96,6 +99,8 @@ def status_lines(state: State, *, is_root: bool) -> Iterator[str]:
         yield f"{one.slot}  {one.version:<{width}}  {_stands(one)}"
     if state.free_slots:
         yield "The other place is free for an update."
+    elif not state.has_room:
+        yield ONE_SLOT
     following = next((one.version for one in state.installed if one.is_next), None)
     if following is not None:
         yield f"At the next start {following} runs."

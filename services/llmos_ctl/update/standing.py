@@ -69,6 +69,11 @@ class State:
         return max(found, key=versions.key)
 
     @property
+    def has_room(self) -> bool:
+        """Whether the disk has a second slot: a small one has the first only."""
+        return len(self.installed) + self.free_slots > 1
+
+    @property
     def failed(self) -> Installed | None:
         """The version that did not work, because of which the other one runs."""
         failed = (one for one in self.installed if one.standing is Standing.FAILED)

@@ -40,6 +40,8 @@ class FakeMachine:
     running: str = "0.1.0"
     slot_a: str | None = "0.1.0"
     slot_b: str | None = None
+    small: bool = False
+    """Its disk has the first slot only."""
     kernels: list[str] = field(default_factory=lambda: ["llmos_0.1.0.efi"])
     published: list[str] = field(default_factory=lambda: ["0.2.0", "0.1.0"])
     models: dict[str, list[str]] = field(default_factory=dict)
@@ -149,7 +151,10 @@ class FakeMachine:
         labels = [f"llmos_{v}" if v else "_empty" for v in (self.slot_a, self.slot_b)]
         names = ("vda3", "vda5")
         return [
-            (n, label, ROOT_X86_64, u) for n, label, u in zip(names, labels, uuids, strict=True)
+            (n, label, ROOT_X86_64, u)
+            for n, label, u in list(zip(names, labels, uuids, strict=True))[
+                : 1 if self.small else 2
+            ]
         ]
 
     @staticmethod

@@ -250,6 +250,16 @@ def test_without_root_status_shows_what_everybody_may_see(tmp_path: Path) -> Non
     assert "sudo llmosctl update status" in text
 
 
+def test_a_disk_with_room_for_one_version_says_so(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path, small=True)
+    world = machine.world()
+    assert "too small for a second version" in said(world, "status")
+    error = refused(world, "apply")
+    assert "too small for a second version" in error.what
+    assert "larger one" in (error.hint or "")
+    assert not machine.installs
+
+
 def test_a_system_without_two_slots_says_so(machine: FakeMachine) -> None:
     world = machine.world()
     (machine.folder / "proc/cmdline").write_text("root=/dev/sda1\n")
