@@ -32,7 +32,17 @@ class Plan:
     parked: int = 2048
 
 
-QUICK: Final = Plan(2, MODELS[:1], 6144, decode=64, prefill=512, crowd=32, batch=2048, prefix=2048)
+QUICK: Final = Plan(
+    2,
+    MODELS[:1],
+    4096,
+    decode=32,
+    prefill=256,
+    crowd=16,
+    batch=1024,
+    prefix=1024,
+    parked=1024,
+)
 USUAL: Final = Plan(
     3, (MODELS[0], MODELS[3]), 12_288, decode=128, prefill=1024, crowd=64, batch=8192, prefix=4096
 )
@@ -49,7 +59,7 @@ class Bench:
     launcher: Launcher
     where: str = ""
     """What is measured just now, for whoever waits."""
-    _seeds: Iterator[int] = field(default_factory=itertools.count)
+    _seeds: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def engine(self) -> Server:

@@ -10,6 +10,7 @@ from tests.bench.comparison import Aim, Bound, Row
 from tests.bench.engine.bench import Bench
 from tests.bench.engine.client import Answer, ask
 from tests.bench.engine.metrics import seconds_of_thread
+from tests.bench.engine.servers import Server
 
 _SCRIPT: Final = Path(__file__).with_name("parking.py")
 _CROWD: Final = 16
@@ -55,12 +56,11 @@ def front(bench: Bench) -> Iterator[Row]:
     """Milliseconds of processor that the HTTP side takes for a token, beside a full model."""
     server = bench.engine
     process = server.pid
-    asyncio.run(_crowd(bench, 2))
     ours: list[float] = []
     for _ in bench.rounds("what the front costs"):
         # The event loop's thread is the process's first.
         before = seconds_of_thread(process, process)
-        answers = asyncio.run(_crowd(bench, bench.plan.crowd))
+        answers = asyncio.run(_crowd(bench, server, bench.plan.crowd))
         seconds = seconds_of_thread(process, process) - before
         ours.append(1000 * seconds / sum(answer.made for answer in answers))
     yield Row(
@@ -71,8 +71,7 @@ def front(bench: Bench) -> Iterator[Row]:
     )
 
 
-async def _crowd(bench: Bench, tokens: int) -> list[Answer]:
-    address = bench.engine.address
+async def _crowd(bench: Bench, server: Server, tokens: int) -> list[Answer]:
     return await asyncio.gather(
-        *(ask(address, bench.prompt(_PROMPT), tokens) for _ in range(_CROWD))
+        *(ask(server.address, bench.prompt(_PROMPT), tokens) for _ in range(_CROWD))
     )

@@ -54,9 +54,12 @@ def measure(rows: Sequence[str], plan: Plan, threads: int, *, passive: bool = Fa
                 place.mkdir()
                 with Launcher(ground, others, command, place, settings) as launcher:
                     bench = Bench(model, file, plan, launcher)
-                    for number, row in enumerate(chosen, at * len(chosen) + 1):
+                    for number, name_of_row in enumerate(chosen, at * len(chosen) + 1):
                         bench.where = f"[{number}/{len(files) * len(chosen)}] {model.name}"
-                        found += ROWS[row](bench)
+                        for row in ROWS[name_of_row](bench):
+                            # At once: whoever ends it early has what was found so far.
+                            bench.say(" | ".join(row.cells()))
+                            found.append(row)
     conditions = {
         "threads": str(threads),
         "context": str(plan.context),

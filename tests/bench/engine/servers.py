@@ -16,12 +16,15 @@ from typing import Final, Self
 from llmos_image.build import Ground
 from llmos_image.errors import BuildFailed
 from llmos_image.run import output
-from tests.bench.engine.client import Address, get
+from tests.bench.engine.client import Address, ask, get
+from tests.bench.engine.models import prompt
 from tests.bench.engine.rivals import Rivals
 
 BATCH: Final = 256
 """Tokens in one batch, as the engine has it."""
 _START_SECONDS: Final = 180.0
+_WARM_UP: Final = 64
+"""Tokens of a prompt that each server reads before it is measured."""
 _PYTHON: Final = "/usr/lib/llmos/bin/python3"
 
 
@@ -157,6 +160,7 @@ class Launcher:
             log = self.folder / f"{name}.log"
             server = self._stack.enter_context(_running(name, argv, address, log))
             asyncio.run(_until_ready(server, page))
+            asyncio.run(ask(address, prompt(_WARM_UP, 0), 4))
             self._running[name] = server
         return self._running[name]
 

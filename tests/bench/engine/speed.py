@@ -26,7 +26,6 @@ def decode(bench: Bench) -> Iterator[Row]:
     tokens = bench.plan.decode
     ours: list[float] = []
     theirs: list[float] = []
-    asyncio.run(ask(bench.engine.address, bench.prompt(PROMPT), 8))
     for _ in bench.rounds("decode"):
         answer = asyncio.run(ask(bench.engine.address, bench.prompt(PROMPT), tokens))
         ours.append(answer.rate)
@@ -40,7 +39,6 @@ def prefill(bench: Bench) -> Iterator[Row]:
     tokens = bench.plan.prefill
     ours: list[float] = []
     theirs: list[float] = []
-    asyncio.run(ask(bench.engine.address, bench.prompt(PROMPT), 8))
     for _ in bench.rounds("prefill"):
         answer = asyncio.run(ask(bench.engine.address, bench.prompt(tokens), 1))
         ours.append(tokens / answer.first)
@@ -56,8 +54,6 @@ def streams(bench: Bench) -> Iterator[Row]:
         ours: list[float] = []
         theirs: list[float] = []
         servers = bench.engine, bench.llama_server(crowd)
-        for server in servers:
-            _crowd(bench, server, crowd, 4)
         for _ in bench.rounds(f"{crowd} streams"):
             ours.append(_crowd(bench, servers[0], crowd, bench.plan.crowd))
             theirs.append(_crowd(bench, servers[1], crowd, bench.plan.crowd, samplers=_SAMPLERS))
