@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,8 @@ def main(
         "power": lambda: power.measure(cuts),
         "engine": lambda: engine.measure(rows, plan or USUAL, threads, passive=passive),
     }
+    # As by Ctrl-C: otherwise what was started stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result | Comparison] = []
     wanted = [name for name in NAMES if name in names or not names or (rows and name == "engine")]
     try:

@@ -41,7 +41,7 @@ class Aim:
 class Row:
     """One measure in several rounds; ``ours`` and ``theirs`` of one round belong together.
 
-    ``note`` says why figures are missing, or what they mean.
+    ``note`` says why ours are missing, or why theirs are.
     """
 
     measure: str
@@ -84,6 +84,8 @@ class Row:
             aim = f"{self.aim.bound.value} {self.aim.value:.3g}{of}"
         ours = f"{_middle(self.ours)}{unit}" if self.ours else self.note or "not measured"
         theirs = f"{_middle(self.theirs)}{unit}" if self.theirs else "-"
+        if self.ours and self.note:
+            theirs = self.note
         return [self.measure, ours, theirs, self.against or "-", ratio, aim, reached]
 
 

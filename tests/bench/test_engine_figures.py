@@ -110,6 +110,9 @@ def test_the_middle_round_decides_whether_an_aim_is_reached() -> None:
     most = Row("park", "ms", [30.0], aim=Aim(Bound.MOST, 20.0, absolute=True))
     assert most.reached is False
     assert Row("memory", "", aim=aim, note="no prediction yet").reached is None
+    alone = Row("streams", "tokens/s", [30.0], against="x", aim=aim, note="x cannot be had")
+    assert alone.reached is None
+    assert alone.cells()[1:3] == ["30.0 tokens/s", "x cannot be had"]
 
 
 def test_a_comparison_is_kept_for_programs_and_for_pages(tmp_path: Path) -> None:

@@ -49,29 +49,30 @@ def prefill(bench: Bench) -> Iterator[Row]:
 
 def streams(bench: Bench) -> Iterator[Row]:
     """Tokens per second of crowds, all together."""
+    python, missing = _python_server(bench)
     for crowd in CROWDS:
-        measure = bench.label(f"decode, {crowd} streams")
         ours: list[float] = []
         theirs: list[float] = []
+        pythons: list[float] = []
         servers = bench.engine, bench.llama_server(crowd)
         for _ in bench.rounds(f"{crowd} streams"):
-            ours.append(_crowd(bench, servers[0], crowd, bench.plan.crowd))
-            theirs.append(_crowd(bench, servers[1], crowd, bench.plan.crowd, samplers=_SAMPLERS))
+            tokens = bench.plan.crowd
+            ours.append(_crowd(bench, servers[0], crowd, tokens))
+            theirs.append(_crowd(bench, servers[1], crowd, tokens, samplers=_SAMPLERS))
+            if python is not None:
+                pythons.append(_crowd(bench, python, crowd, max(8, tokens // _PYTHON_SHARE)))
+        measure = bench.label(f"decode, {crowd} streams")
         yield Row(measure, "tokens/s", ours, theirs, "llama-server", Aim(Bound.LEAST, 1.0))
-        yield _against_python(bench, crowd, measure, ours)
+        aim = Aim(Bound.LEAST, 3.0)
+        yield Row(measure, "tokens/s", ours, pythons, "llama_cpp.server", aim, missing)
 
 
-def _against_python(bench: Bench, crowd: int, measure: str, ours: list[float]) -> Row:
-    name, aim = "llama_cpp.server", Aim(Bound.LEAST, 3.0)
+def _python_server(bench: Bench) -> tuple[Server | None, str]:
+    """The Python server, or why there is none."""
     try:
-        server = bench.launcher.python_server(bench.file)
+        return bench.launcher.python_server(bench.file), ""
     except BuildFailed as error:
-        return Row(measure, "tokens/s", against=name, aim=aim, note=str(error).splitlines()[0])
-    tokens = max(8, bench.plan.crowd // _PYTHON_SHARE)
-    theirs = [
-        _crowd(bench, server, crowd, tokens) for _ in bench.rounds(f"{crowd} streams, {name}")
-    ]
-    return Row(measure, "tokens/s", ours, theirs, name, aim)
+        return None, str(error).splitlines()[0]
 
 
 def _crowd(bench: Bench, server: Server, crowd: int, tokens: int, **more: Any) -> float:
