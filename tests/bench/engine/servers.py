@@ -119,6 +119,8 @@ class Launcher:
             "n_ubatch": BATCH,
             "n_threads": self.settings.threads,
             "n_threads_batch": self.settings.threads,
+            # By default it computes and keeps the logits of each token of the prompt.
+            "logits_all": False,
             # Otherwise a question ends the answers to all others.
             "interrupt_requests": False,
         }
