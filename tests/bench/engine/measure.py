@@ -1,5 +1,6 @@
 """``./build.sh bench engine``: the engine beside llama.cpp's own programs, in one run."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ def measure(rows: Sequence[str], plan: Plan, threads: int, *, passive: bool = Fa
     ground, log = ground_of(load(spec_path("vm")).with_archive(host_archive()))
     cache = Cache(default_root())
     found: list[Row] = []
+    # Who reads the figures sees whether the machine was quiet.
+    busy = os.getloadavg()[0]
     chosen = [name for name in ROWS if name in (rows or ROWS)]
     others = rivals(cache, ground, log)
     files = {model: model.file(cache) for model in plan.models}
@@ -66,6 +69,7 @@ def measure(rows: Sequence[str], plan: Plan, threads: int, *, passive: bool = Fa
         "batch": str(BATCH),
         "KV": "f16",
         "rounds": str(plan.rounds),
+        "load before": f"{busy:.1f}",
         "libggml": ground.llama.ggml_version,
         "rivals": "OMP_WAIT_POLICY=passive" if passive else "as they come",
     }
