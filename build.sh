@@ -16,7 +16,7 @@ Usage: ./build.sh [--yes] [VERB] [ARGUMENTS]
   flash IMAGE [DISK]  write an image to a USB stick: asks which one, compares after
   try                 the engine and the shell on this machine, no VM, nothing kept
   test [ARGUMENTS]    run the tests, the ones that boot the image included (--all: the long ones too)
-  bench [NAME]        measure: build, boot, size, or all of them (--json for programs)
+  bench [NAME]        measure: build, boot, size, engine, or all of them (--json for programs)
   setup               only set up: host packages and the Python environment
 
   --yes               install missing host packages without asking

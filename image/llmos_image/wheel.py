@@ -37,7 +37,7 @@ _TREE_PACKAGES = (
     "python3-venv",
     "python3-wheel",
 )
-_OPTIONS = ("-DLLAMA_USE_SYSTEM_GGML=ON", "-DLLAVA_BUILD=OFF", "-DLLAMA_CURL=OFF")
+OPTIONS = ("-DLLAMA_USE_SYSTEM_GGML=ON", "-DLLAVA_BUILD=OFF", "-DLLAMA_CURL=OFF")
 _QUESTION_EVERY_SECONDS = 24 * 3600
 
 
@@ -65,10 +65,10 @@ def llama_wheel(cache: Cache, tools: ToolsTree, debian: Debian, log: Log) -> Lla
         what=f"compiler and libggml {version}",
         make=lambda path: _make_tree(path, debian, packages, suite, log),
     ).content
-    pinned, lines = _pinned_llama(REQUIREMENTS)
+    pinned, lines = pinned_llama(REQUIREMENTS)
     entry = cache.get(
         "wheel",
-        {"pinned": lines, "ggml": version, "options": _OPTIONS, "suite": debian.suite},
+        {"pinned": lines, "ggml": version, "options": OPTIONS, "suite": debian.suite},
         what=f"{pinned} for libggml {version}",
         make=lambda path: _build(path, tools, tree, lines, log),
     )
@@ -87,7 +87,7 @@ def _make_tree(path: Path, debian: Debian, packages: Sequence[str], suite: str, 
     (path / "usr/lib/llmos").mkdir()
 
 
-def _pinned_llama(requirements: Path) -> tuple[str, str]:
+def pinned_llama(requirements: Path) -> tuple[str, str]:
     """``llama-cpp-python==X`` and its lines with the hashes."""
     match = re.search(r"(?m)^(llama-cpp-python==\S+)(?: \\\n .*)*", requirements.read_text())
     if match is None:
@@ -110,7 +110,7 @@ def _build(folder: Path, tools: ToolsTree, tree: Path, pinned: str, log: Log) ->
                 *("--verbose", "--wheel-dir", folder, next(work.glob("*.tar.gz"))),
             ],
             binds=[folder, work],
-            env={"CMAKE_ARGS": " ".join(_OPTIONS), "TMPDIR": str(work), "HOME": str(work)},
+            env={"CMAKE_ARGS": " ".join(OPTIONS), "TMPDIR": str(work), "HOME": str(work)},
         ),
         log=log,
     )

@@ -38,6 +38,8 @@ class GgufFile:
 
     metadata: dict[str, Metadata]
     tensors: dict[str, tuple[tuple[int, ...], bytes]] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
+    """The numbers of the tensors' types; those that are not named are F32."""
     magic: bytes = b"GGUF"
     version: int = 3
 
@@ -49,7 +51,10 @@ class GgufFile:
         offset = 0
         for name, (shape, data) in self.tensors.items():
             out += [_string(name), struct.pack("<I", len(shape))]
-            out += [struct.pack(f"<{len(shape)}Q", *shape), struct.pack("<IQ", 0, offset)]
+            out += [
+                struct.pack(f"<{len(shape)}Q", *shape),
+                struct.pack("<IQ", self.kinds.get(name, 0), offset),
+            ]
             offset += _padded(len(data))
         header = b"".join(out)
         return header.ljust(_padded(len(header)), b"\0")
