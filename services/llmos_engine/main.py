@@ -68,6 +68,11 @@ Exit codes: 0 stopped, 1 failed, 2 bad arguments, 130 interrupted.
     help="Tokens of prompt and answer  [default: what the model allows, at most 8192]",
 )
 @click.option(
+    "--slots",
+    type=click.IntRange(1, 64),
+    help="Answers that are made side by side; the others wait  [default: 16]",
+)
+@click.option(
     "--offload",
     type=click.Choice(["all", "none"]),
     default="none",
@@ -91,6 +96,7 @@ def main(
     backend: str,
     threads: int | None,
     context: int | None,
+    slots: int | None,
     offload: str,
     queue: int,
     verbose: bool,
@@ -98,7 +104,9 @@ def main(
     """Serve a local language model on a UNIX socket, in OpenAI's API."""
     _log_to_stderr(verbose=verbose)
     store = ModelStore(models or (SHIPPED, ADDED))
-    options = BackendOptions(threads=threads, context=context, offload=offload == "all")
+    options = BackendOptions(
+        threads=threads, context=context, slots=slots, offload=offload == "all"
+    )
     listen = (socket or default_socket()).absolute()
     # llama.cpp loads plug-ins from its working directory too: go where only root can put any.
     os.chdir("/")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from llmos_engine.gguf import read_header
 from llmos_image.errors import BuildFailed
+from llmos_models.gguf import read_header
 from tests.bench.comparison import Aim, Bound, Comparison, Row, percentile
 from tests.bench.engine.client import Answer, read_answer
 from tests.bench.engine.llama_bench import tokens_per_second

@@ -23,7 +23,6 @@ from llmos_api import (
     HealthStatus,
     ServiceTier,
 )
-from llmos_engine.backends.llama import SLOTS
 from tests.integration.engine_process import (
     PLAN,
     Launcher,
@@ -38,7 +37,7 @@ from tests.unit.models.gguf_file import tiny_model
 
 pytestmark = pytest.mark.integration
 
-TIE = 0.01
+TIE = 0.05
 """Two tokens that are nearly as probable, as logarithms."""
 
 
@@ -68,7 +67,7 @@ def assert_same_but_for_ties(one: ChatCompletion, other: ChatCompletion) -> None
     differ = next((ours for ours, theirs in pairs if ours.bytes != theirs.bytes), None)
     if differ is not None:
         best, next_best = differ.top_logprobs
-        assert best.logprob - next_best.logprob < TIE
+        assert best.logprob - next_best.logprob < TIE, (one.text, other.text)
 
 
 @pytest.fixture
@@ -102,25 +101,25 @@ async def test_the_most_probable_answer_does_not_depend_on_the_seed(llama: Launc
 async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
     llama: Launcher,
 ) -> None:
-    async with llama.running() as service, service.client() as client:
+    async with llama.running("--slots", "2") as service, service.client() as client:
         ends = await _tokens(service, "<|im_end|><|endoftext|>")
         long = [
             ask(
                 f"{number} is a number",
-                max_tokens=150,
+                max_tokens=500,
                 temperature=0,
                 logprobs=True,
                 top_logprobs=2,
                 logit_bias=dict.fromkeys(ends, -100.0),
                 service_tier=ServiceTier.FLEX,
             )
-            for number in range(SLOTS)
+            for number in range(4)
         ]
         alone = [await client.chat(request) for request in long]
         beside = [asyncio.create_task(client.chat(request)) for request in long]
-        await eventually(lambda: _metric(service, "running", at_least=SLOTS))
+        await eventually(lambda: _metric(service, "running", at_least=2))
         # Each of these takes the place of one of them, for a while.
-        urgent = (ask(f"now {number}", max_tokens=5, temperature=0) for number in range(SLOTS))
+        urgent = (ask(f"now {number}", max_tokens=5, temperature=0) for number in range(4))
         await asyncio.gather(*map(client.chat, urgent))
         assert await _metric(service, "parked_total", at_least=1)
         for one, task in zip(alone, beside, strict=True):

@@ -23,6 +23,8 @@ class BackendOptions:
 
     threads: int | None = None
     context: int | None = None
+    slots: int | None = None
+    """Answers side by side."""
     offload: bool = False
     """Whether models go to a graphics or AI processor, where there is one."""
 

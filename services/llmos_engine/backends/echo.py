@@ -36,10 +36,10 @@ BATCH: Final = 256
 class EchoModel:
     """A model whose tokens are the bytes of the text."""
 
-    def __init__(self, context: int) -> None:
+    def __init__(self, context: int, slots: int = SLOTS) -> None:
         self.context = context
         self.device = "nothing"
-        self.shape = Shape(slots=SLOTS, capacity=context, batch=BATCH)
+        self.shape = Shape(slots=slots, capacity=context, batch=BATCH)
         self._last: dict[tuple[int, ...], str] = {}
         self._answers: dict[int, _Saying] = {}
 
@@ -131,12 +131,13 @@ class EchoBackend:
 
     def __init__(self, options: BackendOptions) -> None:
         self._context = options.context or CONTEXT
+        self._slots = options.slots or SLOTS
 
     def load(self, file: ModelFile, progress: Progress) -> EchoModel:
         """Take the file as loaded."""
         del file
         progress(1.0)
-        return EchoModel(self._context)
+        return EchoModel(self._context, self._slots)
 
 
 def _constrained(schema: Mapping[str, Any], text: str) -> str:

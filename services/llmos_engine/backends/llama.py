@@ -49,8 +49,12 @@ DEFAULT_CONTEXT: Final = 8192
 BATCH: Final = 256
 """Tokens of the prompt in one step: short enough to cancel, long enough for full speed."""
 
-SLOTS: Final = 8
-"""Sequences side by side."""
+SLOTS: Final = 16
+"""Answers side by side."""
+
+SEQUENCES: Final = 2
+"""Sequences of the KV cache for each of these: it holds those too that are put aside, and that
+have ended."""
 
 SHARED: Final = 4096
 """Tokens of KV cache that several short conversations share."""
@@ -81,13 +85,14 @@ class LlamaModel:
         )
         # Now, while nobody waits: a slow machine takes seconds to start a Python.
         self._template.start()
-        slots, capacity = int(lib.llama_n_seq_max(context)), int(lib.llama_n_ctx(context))
-        self.shape = Shape(slots=slots, capacity=capacity, batch=BATCH)
+        capacity = int(lib.llama_n_ctx(context))
+        sequences = int(lib.llama_n_seq_max(context))
+        self.shape = Shape(slots=sequences // SEQUENCES, capacity=capacity, batch=BATCH)
         trained = int(lib.llama_model_n_ctx_train(model))
         self.context = min(capacity, trained) if trained > 0 else capacity
         recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
-        self._cache = LlamaCache(
-            lib, context, slots=slots, capacity=capacity, divisible=not recurrent
+        self.cache = LlamaCache(
+            lib, context, sequences=sequences, capacity=capacity, divisible=not recurrent
         )
         self._samplers: dict[int, Sampler] = {}
 
@@ -117,41 +122,43 @@ class LlamaModel:
     ) -> int:
         """Begin a sequence with what of it the KV cache has already."""
         self._samplers[slot] = Sampler(self._lib, self._vocab, sampling)
-        return self._cache.open(slot, tokens, anew=anew)
+        return self.cache.open(slot, tokens, anew=anew)
 
     def run(self, feeds: Sequence[Feed]) -> Sequence[Outcome]:
         """Compute one batch; choose a token for each feed that ``makes``, judge the others."""
-        self._cache.make_room(sum(len(feed.tokens) for feed in feeds))
+        self.cache.make_room(sum(len(feed.tokens) for feed in feeds))
         places = self._fill(feeds)
         status = self._lib.llama_decode(self._ctx, self._batch)
         if status == NO_ROOM:
-            self._cache.forget_ended()
+            self.cache.make_all_room()
             status = self._lib.llama_decode(self._ctx, self._batch)
         if status:
             raise DecodeFailed(f"llama_decode returned {status} for {len(feeds)} sequences")
         for feed in feeds:
-            self._cache.extend(feed.slot, feed.tokens)
+            self.cache.extend(feed.slot, feed.tokens)
         return [self._outcome(feed, place) for feed, place in zip(feeds, places, strict=True)]
 
     def park(self, slot: int) -> object:
-        """Take a sequence out of the KV cache, with its sampler."""
-        return self._cache.park(slot), self._samplers.pop(slot)
+        """Put a sequence aside, with its sampler."""
+        return self.cache.park(slot), self._samplers.pop(slot)
 
     def resume(self, slot: int, parked: object) -> None:
         """Bring a sequence back."""
         sequence, sampler = cast("tuple[Parked, Sampler]", parked)
         self._samplers[slot] = sampler
-        self._cache.resume(slot, sequence)
+        self.cache.resume(slot, sequence)
 
     def drop(self, parked: object) -> None:
-        """Give up a sequence that was taken out."""
-        cast("tuple[Parked, Sampler]", parked)[1].close()
+        """Give up a sequence that was put aside."""
+        sequence, sampler = cast("tuple[Parked, Sampler]", parked)
+        self.cache.drop(sequence)
+        sampler.close()
 
     def end(self, slot: int) -> None:
         """End a sequence; its tokens stay in the KV cache while there is room."""
         if (sampler := self._samplers.pop(slot, None)) is not None:
             sampler.close()
-        self._cache.end(slot)
+        self.cache.end(slot)
 
     def close(self) -> None:
         """Free the context and the model."""
@@ -167,11 +174,12 @@ class LlamaModel:
         batch, place, begins = self._batch, 0, []
         for feed in feeds:
             begins.append(place)
+            sequence = self.cache.sequence(feed.slot)
             for index, token in enumerate(feed.tokens):
                 batch.token[place] = token
                 batch.pos[place] = feed.start + index
                 batch.n_seq_id[place] = 1
-                batch.seq_id[place][0] = feed.slot
+                batch.seq_id[place][0] = sequence
                 batch.logits[place] = index < len(feed.judged)
                 place += 1
             if feed.makes:
@@ -244,6 +252,7 @@ class LlamaBackend:
     def __init__(self, options: BackendOptions) -> None:
         self._threads = options.threads or len(os.sched_getaffinity(0))
         self._context = options.context or DEFAULT_CONTEXT
+        self._slots = options.slots or SLOTS
         self._offload = options.offload
         self._lib: Any = None
         self._errors: deque[str] = deque(maxlen=5)
@@ -294,8 +303,8 @@ class LlamaBackend:
         params = lib.llama_context_default_params()
         own = min(self._context, trained) if trained > 0 else self._context
         # Sequences share it. A model for short conversations gets room for several.
-        params.n_ctx = max(own, min(SLOTS * own, SHARED, self._context))
-        params.n_seq_max, params.kv_unified = SLOTS, True
+        params.n_ctx = max(own, min(self._slots * own, SHARED, self._context))
+        params.n_seq_max, params.kv_unified = SEQUENCES * self._slots, True
         params.n_batch = params.n_ubatch = BATCH
         params.n_threads = params.n_threads_batch = self._threads
         params.no_perf = True

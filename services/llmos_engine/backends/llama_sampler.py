@@ -4,7 +4,6 @@ import codecs
 import ctypes
 import math
 import secrets
-from array import array
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
@@ -44,9 +43,6 @@ class Sampler:
             )
         self._chain = self._make_chain(sampling)
         self._grammar = None
-        self._candidates = (lib.llama_token_data * vocab.size)()
-        self._view = memoryview(self._candidates).cast("B").cast("f")
-        self._nothing = memoryview(array("f", [-math.inf]) * vocab.size)
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._awaited = ""
         """What the answer has to say before the grammar holds; empty when it holds."""
@@ -77,18 +73,23 @@ class Sampler:
         Raises :class:`~llmos_engine.errors.InvalidRequest` when the grammar allows no token
         of this vocabulary.
         """
+        if not self._holds:
+            # The whole of it in C; the penalties learn of the token there.
+            token = int(self._lib.llama_sampler_sample(self._chain, context, index))
+            if token in self._vocab.ends:
+                return None
+            if self._grammar is not None:
+                self._await(token)
+            return token
         token = self._choose(context, index)
-        if self._holds and not (self._is_text(token) and self._fits(token)):
+        if not (self._is_text(token) and self._fits(token)):
             token = self._choose_constrained(context, index)
         if token in self._vocab.ends:
             return None
         # The penalties look at what was said.
         self._lib.llama_sampler_accept(self._chain, token)
-        if self._holds:
-            self._lib.llama_sampler_accept(self._grammar, token)
-            self._utf8.decode(self._vocab.piece(token))
-        elif self._grammar is not None:
-            self._await(token)
+        self._lib.llama_sampler_accept(self._grammar, token)
+        self._utf8.decode(self._vocab.piece(token))
         return token
 
     @property
@@ -133,26 +134,17 @@ class Sampler:
     def _choose(self, context: Any, index: int, rejected: AbstractSet[int] | None = None) -> int:
         """Run the chain; with ``rejected`` only over what the grammar allows beside them."""
         lib, vocab = self._lib, self._vocab
-        row = self._logits(lib.llama_get_logits_ith(context, index))
-        # The chain sorts and shortens the candidates in place: begin anew each time.
-        ctypes.memmove(self._candidates, vocab.candidates, len(vocab.candidates))
-        self._view[1::3] = row
-        found = lib.llama_token_data_array(self._candidates, vocab.size, -1, False)
-        if rejected is not None:
-            if self._pending:
-                self._view[1::3] = self._nothing
-                for token in vocab.continuing:
-                    self._candidates[token].logit = row[token]
-            for token in rejected:
-                self._candidates[token].logit = -math.inf
+        logits = lib.llama_get_logits_ith(context, index)
+        constrained = rejected is not None
+        candidates = vocab.candidates(
+            logits, without=rejected or (), continuing=constrained and bool(self._pending)
+        )
+        found = lib.llama_token_data_array(candidates, vocab.size, -1, False)
+        if constrained:
             lib.llama_sampler_apply(self._grammar, ctypes.byref(found))
         lib.llama_sampler_apply(self._chain, ctypes.byref(found))
         # The chain may point `data` at memory of its own.
         return int(found.data[max(found.selected, 0)].id)
-
-    def _logits(self, pointer: Any) -> "memoryview[float]":
-        row = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float * self._vocab.size)).contents
-        return memoryview(row).cast("B").cast("f")
 
     def _fits(self, token: int) -> bool:
         """Whether the grammar allows this token next."""

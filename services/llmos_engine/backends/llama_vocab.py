@@ -2,7 +2,10 @@
 
 import ctypes
 import struct
+from collections.abc import Collection
 from typing import Any, Final
+
+import numpy as np
 
 HIDDEN_ATTRIBUTES: Final = 1 << 0 | 1 << 3
 """``LLAMA_TOKEN_ATTR_UNKNOWN`` and ``_CONTROL``: tokens that stand for no text."""
@@ -30,12 +33,35 @@ class Vocab:
         self.longest = max(len(lib.llama_vocab_get_text(vocab, t)) for t in range(self.size))
         # An array of llama_token_data (id, logit, p) with every token in it: what a sampler
         # begins with. Made once, because it takes long in Python.
-        self.candidates = b"".join(struct.pack("iff", token, 0, 0) for token in range(self.size))
+        self._candidates = b"".join(struct.pack("iff", token, 0, 0) for token in range(self.size))
+        self._scratch = (lib.llama_token_data * self.size)()
+        self._logits = np.frombuffer(self._scratch, np.dtype("i4, f4, f4"))["f1"]
         self._buffer = ctypes.create_string_buffer(256)
-        self.continuing = tuple(
+        # Those that begin with the second or a later byte of a character.
+        self._continuing = [
             token for token in range(self.size) if 0x80 <= (self.piece(token) or b"\0")[0] < 0xC0
-        )
-        """Tokens that begin with the second or a later byte of a character."""
+        ]
+
+    def candidates(
+        self, logits: Any, *, without: Collection[int] = (), continuing: bool = False
+    ) -> Any:
+        """Return all tokens with their ``logits``, a pointer to a float for each.
+
+        Those of ``without`` cannot be chosen, and with ``continuing`` only those that go on with
+        a character. They are in one place, and hold until the next call: samplers sort and
+        shorten them.
+        """
+        ctypes.memmove(self._scratch, self._candidates, len(self._candidates))
+        floats = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float))
+        row = np.ctypeslib.as_array(floats, (self.size,))
+        if continuing:
+            self._logits[:] = -np.inf
+            self._logits[self._continuing] = row[self._continuing]
+        else:
+            self._logits[:] = row
+        if without:
+            self._logits[list(without)] = -np.inf
+        return self._scratch
 
     @property
     def hidden_texts(self) -> list[str]:

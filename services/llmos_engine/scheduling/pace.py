@@ -12,8 +12,9 @@ STRETCH: Final = 2.0
 of a better class than the prompt's is in it."""
 FAIR_STRETCH: Final = 4.0
 """The same when the streams are of the same class: both get on."""
-SMALLEST: Final = 16
-"""Tokens of a prompt that are read in any case: it must get on, too."""
+SMALLEST: Final = 8
+"""Tokens of a prompt that are read in any case: it must get on, too. With fewer each one costs
+more, because the weights are read for every step."""
 _UNKNOWN: Final = 4 * SMALLEST
 """The same as long as nothing is known of what steps cost."""
 _MEMORY: Final = 0.2

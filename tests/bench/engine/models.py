@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from llmos_image.cache import Cache
-from tests.unit.engine.gguf_file import BYTE_CHARS, CONTROL_TOKENS, GgufFile, Metadata
+from tests.unit.models.gguf_file import BYTE_CHARS, CONTROL_TOKENS, GgufFile, Metadata
 
 TOKEN_BYTES: Final = 5
 """What a token of an answer adds to its text: a space and four letters."""
