@@ -63,12 +63,20 @@ class Line(Input):
         behind = self.cursor_position == len(self.value)
         return Offset(offset.x - behind, offset.y)
 
-    def on_key(self, event: Key) -> None:
-        """Take `e` at a plan for a key; everywhere else it is a letter."""
+    async def on_key(self, event: Key) -> None:
+        """Do what a key means now, in its turn, and take `e` at a plan for a key.
+
+        Textual hands keys with a meaning on to the parents, one after the other, and puts letters
+        in at once: what was typed fast, or on a slow machine, would come out in another order.
+        """
         if self.asking and event.character == "e" and not self.value:
             event.prevent_default()
             event.stop()
             self.post_message(self.EditWanted())
+        elif bindings := self._bindings.key_to_bindings.get(event.key):
+            event.prevent_default()
+            event.stop()
+            await self.run_action(bindings[0].action)
 
 
 class Prompt(Horizontal):

@@ -5,6 +5,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.events import Key
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
@@ -16,6 +17,21 @@ from llmos_installer.plan import InstallPlan
 
 HEAD = "LLMOS: install to a disk"
 KEYS = "Enter: go on    Esc: back    Ctrl-C: leave, nothing is changed"
+
+
+class Line(Input):
+    """A line to type on."""
+
+    async def on_key(self, event: Key) -> None:
+        """Do what a key means now, in its turn.
+
+        Textual hands keys with a meaning on to the parents, one after the other, and puts letters
+        in at once: what was typed fast, or on a slow machine, would come out in another order.
+        """
+        if bindings := self._bindings.key_to_bindings.get(event.key):
+            event.prevent_default()
+            event.stop()
+            await self.run_action(bindings[0].action)
 
 
 class AskScreen(Screen[None]):
@@ -42,7 +58,7 @@ class AskScreen(Screen[None]):
                 yield Static("", id="text", markup=False)
             yield Static("", id="title", markup=False)
             yield OptionList(id="options", markup=False)
-            yield Input(id="line", compact=True)
+            yield Line(id="line", compact=True)
             yield Static("", id="refused", markup=False)
         yield Static(KEYS, id="keys", markup=False)
 

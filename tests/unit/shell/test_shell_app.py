@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.events import Key, Paste
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from llmos_api import Health, HealthStatus
 from llmos_api.notices import write_notice
@@ -98,6 +99,16 @@ async def test_a_request_is_shown_agreed_to_and_run(session: Session, engine: Fa
         assert "Mounted on" not in person.screen
         await person.press("enter")
         await person.sees("Mounted on", "exit 0", "llmos ~ >")
+
+
+async def test_keys_that_come_all_at_once_are_taken_in_their_order(session: Session) -> None:
+    keys = [*"echo onx", "backspace", "e", "home", "end", "enter", *"tw", "left", "x"]
+    async with at(session) as person:
+        for key in keys:
+            person.app.post_message(Key(key, key if len(key) == 1 else None))
+        await person.sees("$ echo one", "exit 0")
+        # Typed ahead, while the first one ran: it is still there, as it was typed.
+        await person.until(lambda: person.app.query_one(Input).value == "txw")
 
 
 @pytest.mark.parametrize("terminal", [EMULATOR, CONSOLE])
