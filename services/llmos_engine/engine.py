@@ -244,6 +244,9 @@ class Engine:
             loaded.model.close()
 
     def _fail(self, error: ModelError) -> None:
+        if self._cutting_short.is_set():
+            log.info("stopped while a model was loading")
+            return
         log.error("%s", error)
         self._unload()
         self._failed_files = self._files()

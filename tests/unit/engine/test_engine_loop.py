@@ -347,6 +347,25 @@ def test_stopping_ends_a_running_answer_and_those_that_wait(asker: Asker) -> Non
     stopper.join(PATIENCE)
 
 
+def test_stopping_while_a_model_loads_is_no_failure(
+    models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(ScriptedBackend):
+        def load(self, file: ModelFile, progress: Progress) -> ScriptedModel:
+            self.reached.set()
+            while progress(0.5):
+                pass
+            raise ModelError("llama.cpp cannot load it")
+
+    backend = Slow()
+    asker = Asker(models, backend)
+    asker.engine.start()
+    assert backend.reached.wait(PATIENCE)
+    assert asker.engine.stop(PATIENCE)
+    assert asker.engine.health.status is HealthStatus.LOADING
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_decode_thread_that_hangs_is_not_healthy(models: Path) -> None:
     now = [0.0]
     backend = ScriptedBackend()
