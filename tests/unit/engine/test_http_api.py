@@ -1,6 +1,7 @@
 """The three endpoints as a client sees them, and bodies that nobody should send."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from llmos_api import ChatChunk, ChatCompletion, ChatRequest, FinishReason
+from llmos_api import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    FinishReason,
+    Health,
+    HealthStatus,
+)
 from llmos_engine.app import MAX_BODY
 from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
@@ -161,14 +169,20 @@ def test_health_and_models_tell_what_is_loaded(api: Api) -> None:
 
 
 def test_without_a_model_health_says_why_and_chats_are_refused(tmp_path: Path) -> None:
-    states: list[object] = []
-    engine = Engine(EchoBackend(BackendOptions()), ModelStore([tmp_path]), on_health=states.append)
+    failed = threading.Event()
+
+    def heard(health: Health) -> None:
+        if health.status is HealthStatus.FAILED:
+            failed.set()
+
+    engine = Engine(EchoBackend(BackendOptions()), ModelStore([tmp_path]), on_health=heard)
     api = Api(engine)
     assert (api.get("/health").status_code, api.get("/health").json()) == (
         503,
         {"status": "loading"},
     )
     engine.start()
+    assert failed.wait(10)
     engine.drain()
     assert engine.stop(10)
     health = api.get("/health")
