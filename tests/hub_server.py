@@ -15,6 +15,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.web_server import answering
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LFS = (".gguf", ".safetensors", ".bin", ".model")
 
@@ -98,17 +100,8 @@ def hub_served(hub: Hub) -> Iterator[Hub]:
         yield hub
 
 
-@contextlib.contextmanager
-def _served(hub: Hub, name: str) -> Iterator[int]:
-    handler = type("Handler", (_Handler,), {"hub": hub, "name": name})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+def _served(hub: Hub, name: str) -> contextlib.AbstractContextManager[int]:
+    return answering(type("Handler", (_Handler,), {"hub": hub, "name": name}))
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

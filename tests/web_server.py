@@ -4,16 +4,22 @@ import contextlib
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[int]:
     """Serve ``folder`` on the loopback interface while the block runs; gives the port."""
-    handler = functools.partial(_Quiet, directory=str(folder))
+    with answering(functools.partial(_Quiet, directory=str(folder))) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def answering(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Answer on the loopback interface while the block runs; gives the port."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield server.server_port

@@ -26,7 +26,8 @@ from llmos_engine.backends.base import Place
 from llmos_engine.errors import Refused
 from llmos_engine.jobs import Finished, Text
 from llmos_engine.tools.asked import Offer
-from llmos_engine.tools.parser import CallParser, Piece
+from llmos_engine.tools.parser import Piece
+from llmos_engine.tools.reading import Reading
 from llmos_engine.wording import About
 
 
@@ -38,9 +39,8 @@ class ChatWording:
     last: str | None = "[DONE]"
 
     def __init__(self, offer: Offer | None = None) -> None:
-        self._offer = offer
         self._calls: defaultdict[int, list[ToolCall]] = defaultdict(list)
-        self._parsers: dict[int, CallParser] = {}
+        self._readings: defaultdict[int, Reading] = defaultdict(lambda: Reading(offer))
 
     def whole(
         self, about: About, texts: Sequence[Text], ends: Sequence[Finished]
@@ -63,7 +63,7 @@ class ChatWording:
 
     def piece(self, about: About, index: int, text: Text) -> Sequence[ChatChunk]:
         """Word a piece of the message, and the calls that it completes."""
-        deltas = [self._delta(index, piece) for piece in self._read(index, text.text)]
+        deltas = [self._delta(index, piece) for piece in self._readings[index].feed(text.text)]
         if text.places and not deltas:
             deltas = [Delta(content="")]  # how probable it was is told even so
         return [
@@ -73,13 +73,13 @@ class ChatWording:
 
     def end(self, about: About, index: int, end: Finished) -> Sequence[ChatChunk]:
         """Say why it ends, after what was held back as a possible call."""
-        rest = [self._delta(index, piece) for piece in self._read(index, None)]
+        rest = [self._delta(index, piece) for piece in self._readings[index].finish()]
         last = ChunkChoice(index, Delta(), self._reason(index, end))
         return [*(_chunk(about, ChunkChoice(index, delta)) for delta in rest), _chunk(about, last)]
 
-    def usage(self, about: About, usage: Usage) -> ChatChunk:
+    def usage(self, about: About, usage: Usage) -> Sequence[ChatChunk]:
         """Say how many tokens it took."""
-        return ChatChunk(about.id, about.created, about.model, (), usage)
+        return [ChatChunk(about.id, about.created, about.model, (), usage)]
 
     def failure(self, about: About, error: Refused) -> Sequence[ErrorBody]:
         """Say what went wrong."""
@@ -87,7 +87,8 @@ class ChatWording:
         return [error.body]
 
     def _choice(self, index: int, text: Text, end: Finished) -> Choice:
-        pieces = [*self._read(index, text.text), *self._read(index, None)]
+        reading = self._readings[index]
+        pieces = [*reading.feed(text.text), *reading.finish()]
         content = "".join(self._delta(index, piece).content or "" for piece in pieces)
         calls = tuple(self._calls[index])
         message = ChatMessage(
@@ -95,20 +96,11 @@ class ChatWording:
         )
         return Choice(index, message, self._reason(index, end), logprobs(text.places))
 
-    def _read(self, index: int, text: str | None) -> Sequence[Piece]:
-        """Look for calls in the next text of a choice, None for its end."""
-        if self._offer is None:
-            return [text] if text else []
-        parser = self._parsers.setdefault(index, CallParser(self._offer.names))
-        return parser.finish() if text is None else parser.feed(text)
-
     def _delta(self, index: int, piece: Piece) -> Delta:
         """Word a piece, and keep it when it is a call."""
         if isinstance(piece, str):
             return Delta(content=piece)
         calls = self._calls[index]
-        if self._offer is not None and calls and not self._offer.several:
-            return Delta(content="")
         call = ToolCall(_name(), FunctionCall(piece.name, piece.arguments))
         calls.append(call)
         return Delta(tool_calls=(ToolCallDelta(len(calls) - 1, call.id, call.function),))

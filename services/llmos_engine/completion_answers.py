@@ -45,9 +45,9 @@ class CompletionWording:
         """Say why it ends."""
         return [_event(about, CompletionChoice("", index, None, end.reason))]
 
-    def usage(self, about: About, usage: Usage) -> Completion:
+    def usage(self, about: About, usage: Usage) -> Sequence[Completion]:
         """Say how many tokens it took."""
-        return Completion(about.id, about.created, about.model, (), usage)
+        return [Completion(about.id, about.created, about.model, (), usage)]
 
     def failure(self, about: About, error: Refused) -> Sequence[ErrorBody]:
         """Say what went wrong."""

@@ -87,7 +87,8 @@ class EventStream(Response):
                 ends.append(what)
             event = None
         if self._include_usage:
-            await self._send(send, self._wording.usage(answer, usage_of(ends)))
+            for said in self._wording.usage(answer, usage_of(ends)):
+                await self._send(send, said)
         if self._wording.last is not None:
             await self._send_bytes(send, sse.encode(self._wording.last))
 

@@ -42,8 +42,8 @@ class Wording(Protocol):
     def end(self, about: About, index: int, end: Finished) -> Sequence[msgspec.Struct]:
         """Word the end of a choice in a stream."""
 
-    def usage(self, about: About, usage: Usage) -> msgspec.Struct:
-        """Word the number of tokens, after all choices."""
+    def usage(self, about: About, usage: Usage) -> Sequence[msgspec.Struct]:
+        """Word the number of tokens, after all choices, if they have not said it."""
 
     def failure(self, about: About, error: Refused) -> Sequence[msgspec.Struct]:
         """Word what went wrong in the middle of a stream."""

@@ -1,7 +1,6 @@
 """What a benchmark found side by side: ours, theirs, their ratio, and what was to be reached."""
 
 import dataclasses
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.result import host
+from tests.bench.result import facts, host, keep
 
 _COLUMNS = ("measure", "ours", "theirs", "against", "ratio", "to reach", "reached")
 
@@ -108,17 +107,15 @@ class Comparison:
 
     def write(self, folder: Path) -> Path:
         """Keep it as ``NAME.json`` and ``NAME.md`` in ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
+        path = keep(self.as_dict(), folder / f"{self.bench}.json")
         (folder / f"{self.bench}.md").write_text(self.markdown(), "utf-8")
-        path = folder / f"{self.bench}.json"
-        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", "utf-8")
         return path
 
     def markdown(self) -> str:
         """The same for a page of documentation."""
         lines = [_COLUMNS, ["---"] * len(_COLUMNS), *(row.cells() for row in self.rows)]
         table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        return f"{table}\n{self._facts()}\n"
+        return f"{table}\n{facts(self.conditions)}\n"
 
     def show(self, console: Console) -> None:
         """Print it as a table."""
@@ -129,11 +126,7 @@ class Comparison:
             table.add_row(*row.cells())
         console.print(table)
         console.print("The middle one of the rounds, and the lowest and highest beside it.")
-        console.print(self._facts(), style="dim")
-
-    def _facts(self) -> str:
-        facts = {**host(), **self.conditions}
-        return ", ".join(f"{name} {value}" for name, value in facts.items())
+        console.print(facts(self.conditions), style="dim")
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -40,10 +40,7 @@ class Result:
 
     def write(self, folder: Path) -> Path:
         """Keep it as ``NAME.json`` in ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.bench}.json"
-        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", "utf-8")
-        return path
+        return keep(self.as_dict(), folder / f"{self.bench}.json")
 
     def show(self, console: Console) -> None:
         """Print it as a table."""
@@ -55,8 +52,19 @@ class Result:
             digits = {"x": 2, "": 0}.get(figure.unit, 1)
             table.add_row(figure.name, f"{figure.value:,.{digits}f}", figure.unit)
         console.print(table)
-        facts = {**host(), **self.conditions}
-        console.print(", ".join(f"{name} {value}" for name, value in facts.items()), style="dim")
+        console.print(facts(self.conditions), style="dim")
+
+
+def keep(found: Mapping[str, Any], path: Path) -> Path:
+    """Write what a benchmark found as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return path
+
+
+def facts(conditions: Mapping[str, str]) -> str:
+    """The machine and the conditions on one line."""
+    return ", ".join(f"{name} {value}" for name, value in {**host(), **conditions}.items())
 
 
 def host() -> dict[str, str]:

@@ -25,7 +25,7 @@ class Vocab:
             for token in (lib.llama_vocab_fim_pre, lib.llama_vocab_fim_suf, lib.llama_vocab_fim_mid)
         )
         """The tokens before a text, before what comes after it, and before what is missing."""
-        self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos >= 0
+        self._adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos >= 0
         self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(vocab, t))
         self.hidden = frozenset(
             t for t in range(self.size) if lib.llama_vocab_get_attr(vocab, t) & HIDDEN_ATTRIBUTES
@@ -105,6 +105,6 @@ class Vocab:
         llama.cpp would add the end of sequence too, for models that are so configured: in the
         middle of a conversation that is wrong. Many templates write the beginning.
         """
-        if self.adds_bos and tokens[:1] != [self.bos]:
+        if self._adds_bos and tokens[:1] != [self.bos]:
             return [self.bos, *tokens]
         return tokens

@@ -25,7 +25,8 @@ from llmos_engine.errors import Refused
 from llmos_engine.jobs import Finished, Text
 from llmos_engine.responses.memory import Memory
 from llmos_engine.tools.asked import Offer
-from llmos_engine.tools.parser import CallParser, Piece
+from llmos_engine.tools.parser import Piece
+from llmos_engine.tools.reading import Reading
 from llmos_engine.tools.values import Called
 from llmos_engine.wording import About
 
@@ -47,8 +48,7 @@ class ResponseWording:
         self._ask = ask
         self._messages = messages
         self._memory = memory
-        self._several = offer is None or offer.several
-        self._parser = None if offer is None else CallParser(offer.names)
+        self._reading = Reading(offer)
         self._items: list[OutputItem] = []
         self._saying = ""
         """What the message says that is being made; its item is the last one."""
@@ -58,7 +58,7 @@ class ResponseWording:
     def whole(self, about: About, texts: Sequence[Text], ends: Sequence[Finished]) -> Response:
         """Word the whole answer."""
         for text in texts:
-            for piece in [*self._read(text.text), *self._read(None)]:
+            for piece in [*self._reading.feed(text.text), *self._reading.finish()]:
                 list(self._take(piece))
         list(self._close(_status(ends[0])))
         return self._finished(about, ends[0])
@@ -75,19 +75,20 @@ class ResponseWording:
     def piece(self, about: About, index: int, text: Text) -> Sequence[ResponseEvent]:
         """Word a piece of the message, and the calls that it completes."""
         del about, index
-        return [event for piece in self._read(text.text) for event in self._take(piece)]
+        return [event for piece in self._reading.feed(text.text) for event in self._take(piece)]
 
     def end(self, about: About, index: int, end: Finished) -> Sequence[ResponseEvent]:
         """Close what is open, and tell the whole response."""
         del index
-        events = [event for piece in self._read(None) for event in self._take(piece)]
+        events = [event for piece in self._reading.finish() for event in self._take(piece)]
         events += self._close(_status(end))
         response = self._finished(about, end)
         return [*events, self._event(f"response.{response.status}", response=response)]
 
-    def usage(self, about: About, usage: Usage) -> msgspec.Struct:
-        """Nobody asks: the last event has it."""
-        raise NotImplementedError
+    def usage(self, about: About, usage: Usage) -> Sequence[ResponseEvent]:
+        """The last event has said it."""
+        del about, usage
+        return ()
 
     def failure(self, about: About, error: Refused) -> Sequence[ResponseEvent]:
         """Say what went wrong."""
@@ -97,16 +98,10 @@ class ResponseWording:
 
     # How it works
 
-    def _read(self, text: str | None) -> Sequence[Piece]:
-        if self._parser is None:
-            return [text] if text else []
-        return self._parser.finish() if text is None else self._parser.feed(text)
-
     def _take(self, piece: Piece) -> Iterator[ResponseEvent]:
         if isinstance(piece, Called):
-            if self._several or not any(isinstance(item, OutputCall) for item in self._items):
-                yield from self._close(ItemStatus.COMPLETED)
-                yield from self._call(piece)
+            yield from self._close(ItemStatus.COMPLETED)
+            yield from self._call(piece)
             return
         if not self._open:
             self._open, self._saying = True, ""

@@ -5,4 +5,5 @@ grammar.py   keeps a model to calls that fit
 prompting.py tells a model of tools whose chat template does not
 values.py    reads what a model wrote for JSON
 parser.py    finds calls in an answer while it comes
+reading.py   the same, for an answer to which nothing or one call only was offered
 """

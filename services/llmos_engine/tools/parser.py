@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from llmos_engine.stops import overlap
 from llmos_engine.tools.values import MAX_CALL, Called, calls_in, first_value, unfenced
 
 Piece = str | Called
@@ -115,7 +116,7 @@ class CallParser:
             self._opener, self._blanks = opener, text[len(text.rstrip()) :]
             text = text.rstrip()
         else:
-            keep = max(_overlap(self._held, opener) for opener in _ENDS)
+            keep = max(overlap(self._held, opener) for opener in _ENDS)
             # Blanks too: when a call comes next they are not part of the text.
             text = self._held[: len(self._held) - keep].rstrip()
             self._held = self._held[len(text) :]
@@ -221,9 +222,3 @@ def _deepseek(text: str) -> list[Called]:
             return []
         calls.append(Called(match[1], json.dumps(value.value, ensure_ascii=False)))
     return calls
-
-
-def _overlap(text: str, marker: str) -> int:
-    """Return how much of the end of ``text`` is the beginning of ``marker``."""
-    longest = min(len(text), len(marker) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(marker[:n])), 0)

@@ -1,7 +1,10 @@
 """The engine's API without a socket, for tests; what the socket adds is tested elsewhere."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +12,11 @@ import msgspec
 
 from llmos_api import ErrorBody
 from llmos_engine.app import make_app
+from llmos_engine.backends.base import BackendOptions
+from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
+from llmos_engine.models import ModelStore
+from tests.unit.models.gguf_file import tiny_model
 
 CHAT = "/v1/chat/completions"
 
@@ -52,3 +59,13 @@ def events(response: httpx.Response) -> list[str]:
     lines = response.text.split("\n\n")
     assert lines[-1] == ""
     return [line.removeprefix("data: ") for line in lines[:-1]]
+
+
+@contextlib.contextmanager
+def echoing(models: Path, *, context: int) -> Iterator[Api]:
+    """Run an engine that repeats what it is told, with one model in the folder ``models``."""
+    tiny_model().write(models / "default.gguf")
+    engine = Engine(EchoBackend(BackendOptions(context=context)), ModelStore([models]))
+    engine.start()
+    yield Api(engine)
+    assert engine.stop(10)

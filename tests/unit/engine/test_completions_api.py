@@ -10,24 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos_api.completions import Completion
-from llmos_engine.backends.base import BackendOptions
-from llmos_engine.backends.echo import EchoBackend
-from llmos_engine.engine import Engine
-from llmos_engine.models import ModelStore
-from tests.unit.engine.http_api import Api, ask, detail, events
-from tests.unit.models.gguf_file import tiny_model
+from tests.unit.engine.http_api import Api, ask, detail, echoing, events
 
 PATH = "/v1/completions"
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    models = tmp_path_factory.mktemp("models")
-    tiny_model().write(models / "default.gguf")
-    engine = Engine(EchoBackend(BackendOptions(context=256)), ModelStore([models]))
-    engine.start()
-    yield Api(engine)
-    assert engine.stop(10)
+    with echoing(tmp_path_factory.mktemp("models"), context=256) as api:
+        yield api
 
 
 def complete(api: Api, prompt: object, **more: object) -> Completion:

@@ -28,7 +28,7 @@ from llmos_engine.engine import Engine
 from llmos_engine.intake import chat_works, decode
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
-from tests.unit.engine.http_api import CHAT, Api, ask, detail, events
+from tests.unit.engine.http_api import CHAT, Api, ask, detail, echoing, events
 from tests.unit.models.gguf_file import tiny_model
 
 ENDLESS = {"name": "x", "schema": {"$ref": "#"}}
@@ -36,12 +36,8 @@ ENDLESS = {"name": "x", "schema": {"$ref": "#"}}
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    models = tmp_path_factory.mktemp("models")
-    tiny_model().write(models / "default.gguf")
-    engine = Engine(EchoBackend(BackendOptions(context=256)), ModelStore([models]))
-    engine.start()
-    yield Api(engine)
-    assert engine.stop(10)
+    with echoing(tmp_path_factory.mktemp("models"), context=256) as api:
+        yield api
 
 
 def test_a_chat_is_answered_in_openais_shape(api: Api) -> None:

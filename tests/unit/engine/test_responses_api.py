@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 
 from llmos_api.responses import ItemStatus, OutputCall, Response, ResponseEvent
 from llmos_api.types import ChatMessage
-from llmos_engine.backends.base import BackendOptions
-from llmos_engine.backends.echo import EchoBackend
-from llmos_engine.engine import Engine
 from llmos_engine.errors import NotFound
-from llmos_engine.models import ModelStore
 from llmos_engine.responses.memory import Memory
-from tests.unit.engine.http_api import Api, detail
-from tests.unit.models.gguf_file import tiny_model
+from tests.unit.engine.http_api import Api, detail, echoing
 
 PATH = "/v1/responses"
 WEATHER = {
@@ -35,12 +30,8 @@ CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Rom"}}</tool_call>
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    models = tmp_path_factory.mktemp("models")
-    tiny_model().write(models / "default.gguf")
-    engine = Engine(EchoBackend(BackendOptions(context=2048)), ModelStore([models]))
-    engine.start()
-    yield Api(engine)
-    assert engine.stop(10)
+    with echoing(tmp_path_factory.mktemp("models"), context=2048) as api:
+        yield api
 
 
 def respond(api: Api, said: object, **more: object) -> Response:

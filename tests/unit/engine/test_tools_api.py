@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 
 from llmos_api import ChatChunk, ChatMessage, FinishReason, Role
 from llmos_api.tools import FunctionCall, FunctionDefinition, ToolCall
-from llmos_engine.backends.base import BackendOptions
-from llmos_engine.backends.echo import EchoBackend
-from llmos_engine.engine import Engine
 from llmos_engine.errors import InvalidRequest
-from llmos_engine.models import ModelStore
 from llmos_engine.template import ChatTemplate
 from llmos_engine.tools.asked import Offer
 from llmos_engine.tools.grammar import constraint_of
 from tests.unit.engine.gbnf import Grammar
-from tests.unit.engine.http_api import Api, ask, detail, events
-from tests.unit.models.gguf_file import tiny_model
+from tests.unit.engine.http_api import Api, ask, detail, echoing, events
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Rom"}}</tool_call>'
@@ -37,12 +32,8 @@ TOOLS = [tool("weather", CITY), tool("alarm")]
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    models = tmp_path_factory.mktemp("models")
-    tiny_model().write(models / "default.gguf")
-    engine = Engine(EchoBackend(BackendOptions(context=2048)), ModelStore([models]))
-    engine.start()
-    yield Api(engine)
-    assert engine.stop(10)
+    with echoing(tmp_path_factory.mktemp("models"), context=2048) as api:
+        yield api
 
 
 def choice(api: Api, body: dict[str, object]) -> dict[str, Any]:
