@@ -20,7 +20,6 @@ from starlette.types import Receive
 
 from llmos_api.types import Usage
 from llmos_engine.engine import Engine
-from llmos_engine.errors import Refused
 from llmos_engine.jobs import Event, Failed, Finished, Found, Job, Lookup, Text, Work
 from llmos_engine.wording import Wording
 
@@ -45,15 +44,10 @@ class Answer:
         self._events: deque[tuple[int, Event] | None] = deque()
         self._arrived = asyncio.Event()
         self._waking = False
-        self._jobs: list[Job] = []
-        try:
-            for index, work in enumerate(works):
-                job = Job(work, functools.partial(self._emit, index))
-                engine.submit(job)
-                self._jobs.append(job)
-        except Refused:
-            self._cancel()
-            raise
+        self._jobs = [
+            Job(work, functools.partial(self._emit, index)) for index, work in enumerate(works)
+        ]
+        engine.submit(*self._jobs)
         self._watch = self._loop.create_task(self._until_disconnect(request.receive))
 
     async def next(self) -> tuple[int, Event] | None:
@@ -153,8 +147,9 @@ async def found(answer: Answer) -> object | None:
 
 
 def usage_of(ends: Iterable[Finished]) -> Usage:
-    """The tokens of all choices; the prompt is the same, and counts once."""
+    """The tokens of all choices; a prompt that several answer counts once."""
+    ends = list(ends)
     usages = [end.usage for end in ends]
-    prompt = max(usage.prompt_tokens for usage in usages)
+    prompt = sum({end.prompt: end.usage.prompt_tokens for end in ends}.values())
     made = sum(usage.completion_tokens for usage in usages)
     return Usage(prompt, made, prompt + made)

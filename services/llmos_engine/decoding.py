@@ -260,7 +260,7 @@ class Decoding:
             return
         read = len(answer.prompt.tokens)
         usage = Usage(read, answer.made, read + answer.made)
-        answer.job.emit(Finished(reason, usage))
+        answer.job.emit(Finished(reason, usage, answer.work.prompt))
         # Never what was said: the log is readable by more people than the conversation.
         log.info(
             "answered: %d tokens read, %d made, %.2f s, %s",

@@ -87,15 +87,15 @@ class Engine:
         """Return the seconds since the decode thread last moved."""
         return self._clock() - self._last_sign
 
-    def submit(self, job: Job) -> None:
-        """Queue a job; raises :class:`~llmos_engine.errors.Refused`.
+    def submit(self, *jobs: Job) -> None:
+        """Queue the jobs of a request; raises :class:`~llmos_engine.errors.Refused`.
 
         While a model is loading jobs wait for it.
         """
         health = self._health
         if health.status is HealthStatus.FAILED and not self._files_changed():
             raise NotReady(health.error or "the model could not be loaded", code="model_failed")
-        self._queue.put(job)
+        self._queue.put(*jobs)
 
     def drain(self) -> None:
         """Take no more jobs and end the thread after those that wait."""

@@ -116,7 +116,7 @@ def completion_works(ask: CompletionRequest, store: ModelStore) -> list[Work]:
     model = _model(store, ask.model)
     sampling = replace(_sampling(ask), logprobs=ask.logprobs)
     works: list[Work] = []
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts):
         work = Work(
             model=model,
             asked=Plain(prompt, suffix),
@@ -124,6 +124,7 @@ def completion_works(ask: CompletionRequest, store: ModelStore) -> list[Work]:
             stops=ask.stops,
             limit=USUAL_TOKENS if ask.max_tokens is None else ask.max_tokens,
             echo=bool(ask.echo),
+            prompt=number,
             priority=_priority(ask),
         )
         works += _choices(work, ask)

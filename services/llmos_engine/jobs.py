@@ -40,6 +40,8 @@ class Finished:
 
     reason: FinishReason
     usage: Usage
+    prompt: int = 0
+    """Which prompt of the request it answers."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Work:
     """Tokens to make at most; 0 only reads."""
     echo: bool = False
     """Whether the answer begins with the prompt."""
+    prompt: int = 0
+    """Which prompt of the request it is."""
     priority: Priority = Priority.INTERACTIVE
 
 
@@ -106,8 +110,8 @@ class JobQueue:
         self._condition = threading.Condition()
         self._closed = False
 
-    def put(self, job: Job) -> None:
-        """Add a job.
+    def put(self, *jobs: Job) -> None:
+        """Add the jobs of a request: all of them, or none.
 
         Raises :class:`~llmos_engine.errors.QueueFull`, or
         :class:`~llmos_engine.errors.NotReady` once the queue is closed.
@@ -120,7 +124,7 @@ class JobQueue:
             waiting = len(self._jobs) + self._elsewhere()
             if waiting >= self._limit:
                 raise QueueFull(waiting, retry_after=RETRY_AFTER)
-            self._jobs.append(job)
+            self._jobs.extend(jobs)
             self._condition.notify()
 
     def get(self, timeout: float, fits: Callable[[Job], bool] = lambda _: True) -> Job | None:

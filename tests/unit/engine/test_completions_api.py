@@ -66,6 +66,17 @@ def test_the_choices_of_a_prompt_stand_together(api: Api) -> None:
     ]
 
 
+def test_each_prompt_counts_once_in_the_usage(api: Api) -> None:
+    answer = complete(api, ["ab", "c"], n=2)
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (3, 6)
+
+
+def test_a_request_of_many_prompts_is_taken_as_a_whole(api: Api) -> None:
+    texts = [f"{number:02}" for number in range(64)]
+    assert [choice.text for choice in complete(api, texts).choices] == texts
+
+
 def test_an_echo_with_logprobs_judges_the_prompt_and_makes_nothing(api: Api) -> None:
     answer = complete(api, "añb", echo=True, logprobs=1, max_tokens=0)
     [choice] = answer.choices
