@@ -1,5 +1,6 @@
 """Which commands need the whole terminal, because they draw on it or talk on it."""
 
+from itertools import dropwhile
 from typing import Final
 
 from llmos_shell.policy.syntax import Command, parse
@@ -56,5 +57,6 @@ def _needs(command: Command) -> bool:
             return "-p" in rest or not UNLESS.get(name, frozenset()).intersection(rest)
         if name not in PREFIXES:
             return False
-        words = [word for word in rest if not word.startswith("-") and "=" not in word]
+        # Only what is for the prefix itself: the program's own words say what it is asked for.
+        words = [*dropwhile(lambda word: word.startswith("-") or "=" in word, rest)]
     return False

@@ -197,7 +197,8 @@ def test_what_draws_on_the_screen_gets_the_terminal(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line", ["ls", "python3 x.py", "bash -c ls", "git status", "git commit -m x", "git add x",
-             "sudo ls", "echo vim", "grep -r less ."],
+             "sudo ls", "echo vim", "grep -r less .", "sudo sh -c 'a=1; ls'", "sudo sh -c ls",
+             "env A=b python3 -c a=1"],
 )  # fmt: skip
 def test_everything_else_runs_in_a_block(line: str) -> None:
     assert not needs_terminal(line)
