@@ -23,7 +23,8 @@ Usage: ./build.sh [--yes] [VERB] [ARGUMENTS]
   -h, --help          this text
 
 Needs x86-64 Linux with apt, Python 3.11 or newer, and root or user namespaces. Caches are in
-$LLMOS_CACHE (default ~/.cache/llmos), images in build/.
+$LLMOS_CACHE (default ~/.cache/llmos), images in build/; a build works in memory where there is
+room, or in $LLMOS_WORK.
 TEXT
 }
 

@@ -1,20 +1,17 @@
 """The recipe: from a spec to an artifact."""
 
-import contextlib
-import fcntl
 import json
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmos_image import artifacts, formats, initrd, mkosi, payload, secureboot, signing
 from llmos_image.artifacts import Artifact
-from llmos_image.cache import Cache, key_of, remove_tree
-from llmos_image.errors import HostError, SpecError, UserError
+from llmos_image.cache import Cache, key_of
+from llmos_image.errors import HostError, SpecError
 from llmos_image.keys import Keys
 from llmos_image.nvidia import modules
 from llmos_image.nvidia.versions import Matched
@@ -27,10 +24,15 @@ from llmos_image.sourcedate import source_date
 from llmos_image.spec import ImageSpec, missing_files
 from llmos_image.tools import ToolsTree, check_privileges, tools_tree
 from llmos_image.wheel import LlamaWheel, digest_of, llama_wheel
+from llmos_image.workspace import workspace
 
 GROUND_PHASES = 3
 PHASES = GROUND_PHASES + 4
 _MIN_FREE_MIB = 6000
+# The image for every GPU takes 2.9 GB to make, without what its spec adds.
+_TREE_BYTES = 5000 * 2**20
+# In the tree, in the file system made of it, and in the disk.
+_COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def build(
         # Two builds of one image would share mkosi's layer and this folder.
         cache.locked("artifact", key_of({"path": out / name})),
         artifacts.publishing(out, name) as partial,
-        workspace(cache.root) as work,
+        workspace(cache.root, most_bytes(spec)) as work,
     ):
         with report.phase("LLMOS code"):
             tree.write(work / "tree")
@@ -110,6 +112,13 @@ def build(
             if spec.signing.keys:
                 signing.sign(partial, Keys(spec.signing.keys).secret, ground.tools.sandbox)
     return Artifact(out / name, facts)
+
+
+def most_bytes(spec: ImageSpec) -> int:
+    """Bytes that the workspace of a build of ``spec`` holds at most."""
+    added = sum(model.path.stat().st_size for model in spec.models)
+    added += sum(payload.size_of(tree.source) for tree in spec.trees)
+    return _TREE_BYTES + _COPIES * added
 
 
 def _stage(spec: ImageSpec, ground: Ground, source: Path, work: Path, log: Log) -> Path:
@@ -246,34 +255,3 @@ def _check_space(*places: Path) -> None:
                 f"{there}: {free} MiB free, a build needs {_MIN_FREE_MIB}",
                 hint="LLMOS_CACHE and --out name other places; 'llmos-image clean' frees some.",
             )
-
-
-@contextlib.contextmanager
-def workspace(root: Path) -> Iterator[Path]:
-    """A folder for one build, and the end of those whose builds died without a word."""
-    folder = root / "work"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}", hint="Set LLMOS_CACHE.") from None
-    for old in folder.iterdir():
-        _remove_if_dead(old)
-    work = Path(tempfile.mkdtemp(dir=folder))
-    work.chmod(0o755)
-    with (work / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield work
-        finally:
-            remove_tree(work)
-
-
-def _remove_if_dead(work: Path) -> None:
-    try:
-        with (work / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    except OSError:
-        pass
-    remove_tree(work)

@@ -10,8 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from llmos_image.build import most_bytes
 from llmos_image.cache import Cache, default_root
 from llmos_image.run import Log
+from llmos_image.workspace import workspace
 from tests.bench import plain
 from tests.bench.image import OUT, ROOT, Built, build
 from tests.bench.result import Figure, Result
@@ -36,7 +38,10 @@ def measure() -> Result:
         with (checkout / _TOUCHED).open("a", encoding="utf-8") as file:
             file.write("# A change that costs a rebuild.\n")
         again = build("vm", checkout=checkout, out=work / "out", cache=cache)
-        seconds, disk = plain.like_ours(Cache(cache), work / "plain", Log(place / "plain.log"))
+        with workspace(cache, most_bytes(plain.spec_of_ours())) as space:
+            seconds, disk = plain.like_ours(
+                Cache(cache), work / "plain", Log(place / "plain.log"), space
+            )
         sizes = [path.stat().st_blocks * 512 / 1e6 for path in (again.disk, disk)]
     figures = [
         Figure("clean build", clean.seconds, "s"),

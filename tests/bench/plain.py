@@ -31,8 +31,11 @@ def spec_of_ours() -> ImageSpec:
     return load(ROOT / "image" / "specs" / "vm.toml").with_archive(host_archive())
 
 
-def like_ours(cache: Cache, work: Path, log: Log) -> tuple[float, Path]:
-    """Build the spec ``vm`` with mkosi alone; the seconds it took, and the disk."""
+def like_ours(cache: Cache, work: Path, log: Log, space: Path) -> tuple[float, Path]:
+    """Build the spec ``vm`` with mkosi alone; the seconds it took, and the disk.
+
+    Its workspace is ``space``, which is where ours would be.
+    """
     spec = spec_of_ours()
     ground = prepare(spec, cache, PlainReporter(), log)
     staged = work / "payload"
@@ -46,6 +49,7 @@ def like_ours(cache: Cache, work: Path, log: Log) -> tuple[float, Path]:
         cache=cache,
         output=work / "output",
         work=work,
+        space=space,
         date=source_date(ROOT),
         packages=[f"libggml0={ground.llama.ggml_version}"],
         extra=[f"{ground.runtime.layer}:/usr/lib/llmos", str(staged)],
@@ -62,6 +66,7 @@ def build(
     cache: Cache,
     output: Path,
     work: Path,
+    space: Path | None = None,
     date: datetime.datetime,
     log: Log,
     packages: Sequence[str] = (),
@@ -76,7 +81,7 @@ def build(
     place = mkosi.Workplace(
         tree=work / "tree",
         output=output,
-        workspace=work / "workspace",
+        workspace=space or work / "workspace",
         layers=work / "layers",
         packages=cache.scratch("packages", {"suite": spec_of_ours().debian.suite}),
     )

@@ -10,7 +10,7 @@ import jinja2
 
 from llmos_image import artifacts, mkosi, signing
 from llmos_image.artifacts import Artifact
-from llmos_image.build import layers_of, workspace
+from llmos_image.build import layers_of
 from llmos_image.cache import Cache
 from llmos_image.errors import BuildFailed, UserError
 from llmos_image.extension.base import Base, base_of, installed, replaced
@@ -23,6 +23,7 @@ from llmos_image.render import render
 from llmos_image.run import Log, run
 from llmos_image.spec import ImageSpec
 from llmos_image.tools import ToolsTree, check_privileges, tools_tree
+from llmos_image.workspace import workspace
 
 PHASES = 4
 TEMPLATES = Path(__file__).with_name("templates")
