@@ -59,6 +59,9 @@ BASE_PACKAGES = (
 
 # A kernel that has panicked starts again: for a version on trial it is one try less.
 _PANIC = "panic=30"
+# Without TOMOYO, IPE and BPF, for which there is no policy here: for BPF alone systemd reads the
+# types of the whole kernel at each start, four seconds where the processor is emulated.
+_SECURITY = "lsm=landlock,lockdown,yama,apparmor,ima,evm"
 _NAMESPACE = uuid.UUID("6c6c6d6f-7300-4000-8000-000000000001")
 
 
@@ -141,7 +144,7 @@ def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
     signed = ["module.sig_enforce=1"] if spec.signing.keys else []
     # The last console is /dev/console: the screen, so that a missing port costs nothing.
     screen = "console=tty0"
-    return ("ro", *consoles, screen, _PANIC, *quiet, *signed, *spec.console.kernel_arguments)
+    return ("ro", *consoles, screen, _PANIC, _SECURITY, *quiet, *signed, *spec.console.kernel_arguments)
 
 
 def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, str]]]:
