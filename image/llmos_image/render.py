@@ -144,7 +144,16 @@ def kernel_arguments_of(spec: ImageSpec) -> tuple[str, ...]:
     signed = ["module.sig_enforce=1"] if spec.signing.keys else []
     # The last console is /dev/console: the screen, so that a missing port costs nothing.
     screen = "console=tty0"
-    return ("ro", *consoles, screen, _PANIC, _SECURITY, *quiet, *signed, *spec.console.kernel_arguments)
+    return (
+        "ro",
+        *consoles,
+        screen,
+        _PANIC,
+        _SECURITY,
+        *quiet,
+        *signed,
+        *spec.console.kernel_arguments,
+    )
 
 
 def _instances(template: str, spec: ImageSpec) -> Iterator[tuple[str, dict[str, str]]]:

@@ -20,7 +20,7 @@ from starlette.types import Receive
 
 from llmos_api.types import Usage
 from llmos_engine.engine import Engine
-from llmos_engine.jobs import Event, Failed, Finished, Found, Job, Lookup, Text, Work
+from llmos_engine.jobs import Event, Failed, Finished, Found, Job, Text, Work
 from llmos_engine.wording import Wording
 
 CLIENT_GONE: Final = 499
@@ -34,7 +34,7 @@ class Answer:
     """
 
     def __init__(
-        self, engine: Engine, works: Sequence[Work | Lookup], request: Request, prefix: str = ""
+        self, engine: Engine, works: Sequence[Work], request: Request, prefix: str = ""
     ) -> None:
         self.id = f"{prefix}{uuid.uuid4().hex}"
         self.created = int(time.time())
@@ -80,7 +80,7 @@ class Answer:
             job.cancel()
 
     def _emit(self, index: int, event: Event) -> None:
-        """Take an event; called on the decode thread."""
+        """Take an event; called on any thread."""
         self._events.append((index, event))
         # Once is enough, however many events come: each call writes to the loop's pipe, and
         # a full pipe loses signals. The order is what makes it safe: append, then look.
@@ -132,8 +132,11 @@ async def whole(answer: Answer, wording: Wording) -> Response:
     return Response(msgspec.json.encode(said), media_type="application/json")
 
 
-async def found(answer: Answer) -> object | None:
-    """Return what was looked up; None when the client has gone. Raises what it failed with."""
+async def found(answer: Answer) -> bytes | None:
+    """Return what was looked up, as JSON; None when the client has gone.
+
+    Raises what it failed with.
+    """
     try:
         match await answer.next():
             case _, Found(value):

@@ -1,9 +1,8 @@
 """The HTTP side: the endpoints, and every error in OpenAI's shape."""
 
 import asyncio
-import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -24,7 +23,6 @@ from llmos_api.types import (
     ModelList,
 )
 from llmos_engine.answers import CLIENT_GONE, Answer, found, whole
-from llmos_engine.backends.base import LoadedModel
 from llmos_engine.chat_answers import ChatWording
 from llmos_engine.completion_answers import CompletionWording
 from llmos_engine.engine import Engine
@@ -36,7 +34,7 @@ from llmos_engine.responses.intake import chat, conversation
 from llmos_engine.responses.memory import Memory
 from llmos_engine.responses.wording import ResponseWording
 from llmos_engine.streams import streamed
-from llmos_engine.tokens import detokenize, tokenize
+from llmos_engine.tokens import Detokenize, Question, Tokenize
 from llmos_engine.tools.asked import offer_of
 from llmos_engine.wording import Wording
 
@@ -144,25 +142,21 @@ async def _answered(
 
 
 async def _tokenize(request: Request) -> Response:
-    ask = decode(await _body(request), TokenizeRequest)
-    return await _found(request, ask.model, functools.partial(tokenize, ask))
+    return await _found(request, Tokenize(decode(await _body(request), TokenizeRequest)))
 
 
 async def _detokenize(request: Request) -> Response:
-    ask = decode(await _body(request), DetokenizeRequest)
-    return await _found(request, ask.model, functools.partial(detokenize, ask))
+    return await _found(request, Detokenize(decode(await _body(request), DetokenizeRequest)))
 
 
-async def _found(
-    request: Request, model: str | None, find: Callable[[LoadedModel], msgspec.Struct]
-) -> Response:
-    """Answer with what ``find`` finds in a model."""
+async def _found(request: Request, question: Question) -> Response:
+    """Answer with what a model says to a question."""
     engine = _engine(request)
-    work = await asyncio.to_thread(lookup, model, engine.store, find)
+    work = await asyncio.to_thread(lookup, question, engine.store)
     value = await found(Answer(engine, [work], request))
-    if not isinstance(value, msgspec.Struct):
+    if value is None:
         return Response(status_code=CLIENT_GONE)
-    return _json(value)
+    return Response(value, media_type="application/json")
 
 
 async def _body(request: Request) -> bytes:

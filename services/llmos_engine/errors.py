@@ -27,16 +27,25 @@ class ServiceError(Exception):
 class Refused(ServiceError):
     """An answer that is an error, in OpenAI's shape.
 
-    ``param`` is the path of the wrong value and ``code`` a word for programs.
+    ``param`` is the path of the wrong value, ``code`` a word for programs, ``retry_after`` the
+    seconds after which it may be asked again.
     """
 
     status: ClassVar[int] = 400
     type: ClassVar[str] = "invalid_request_error"
 
-    def __init__(self, what: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(what)
         self.param = param
         self.code = code
+        self.retry_after = retry_after
 
     @property
     def body(self) -> ErrorBody:
@@ -46,7 +55,7 @@ class Refused(ServiceError):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that the answer needs beyond the usual."""
-        return {}
+        return {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
 
 
 class InvalidRequest(Refused):
@@ -105,13 +114,8 @@ class QueueFull(Refused):
         super().__init__(
             f"{waiting} requests wait already; try again in {retry_after} seconds",
             code="queue_full",
+            retry_after=retry_after,
         )
-        self.retry_after = retry_after
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """When to come back, in seconds."""
-        return {"retry-after": str(self.retry_after)}
 
 
 class NotReady(Refused):
@@ -122,4 +126,4 @@ class NotReady(Refused):
 
 
 class DecodeFailed(ServiceError):
-    """The back end could not go on; the model is loaded again before the next request."""
+    """The back end could not go on; the model's process ends, and another one loads it."""

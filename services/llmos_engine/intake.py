@@ -1,6 +1,6 @@
 """From the body of a request to work: everything is checked here that needs no model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -16,12 +16,13 @@ from llmos_api.types import (
     ResponseFormat,
     ServiceTier,
 )
-from llmos_engine.backends.base import Constraint, Conversation, LoadedModel, Plain, Sampling
+from llmos_engine.backends.base import Constraint, Conversation, Plain, Sampling
 from llmos_engine.errors import InvalidRequest, NotReady
-from llmos_engine.jobs import Lookup, Work
+from llmos_engine.jobs import Task, Work
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from llmos_engine.schema import compile_schema
+from llmos_engine.tokens import Question
 from llmos_engine.tools.asked import Offer
 from llmos_engine.tools.grammar import constraint_of
 from llmos_engine.tools.parser import MARKERS
@@ -80,8 +81,7 @@ def chat_works(ask: ChatRequest, offer: Offer | None, store: ModelStore) -> list
                 code="invalid_value",
             )
         constraint = constraint_of(offer, model.chat_template)
-    work = Work(
-        model=model,
+    task = Task(
         asked=Conversation(ask.messages, offer.for_template if offer else ()),
         sampling=replace(
             _sampling(ask),
@@ -93,7 +93,7 @@ def chat_works(ask: ChatRequest, offer: Offer | None, store: ModelStore) -> list
         limit=ask.token_limit,
         priority=_priority(ask),
     )
-    return _choices(work, ask)
+    return [Work(model, one) for one in _choices(task, ask)]
 
 
 def completion_works(ask: CompletionRequest, store: ModelStore) -> list[Work]:
@@ -117,8 +117,7 @@ def completion_works(ask: CompletionRequest, store: ModelStore) -> list[Work]:
     sampling = replace(_sampling(ask), logprobs=ask.logprobs)
     works: list[Work] = []
     for number, prompt in enumerate(prompts):
-        work = Work(
-            model=model,
+        task = Task(
             asked=Plain(prompt, suffix),
             sampling=sampling,
             stops=ask.stops,
@@ -127,13 +126,13 @@ def completion_works(ask: CompletionRequest, store: ModelStore) -> list[Work]:
             prompt=number,
             priority=_priority(ask),
         )
-        works += _choices(work, ask)
+        works += [Work(model, one) for one in _choices(task, ask)]
     return works
 
 
-def lookup(model: str | None, store: ModelStore, find: Callable[[LoadedModel], object]) -> Lookup:
+def lookup(question: Question, store: ModelStore) -> Work:
     """Make a question to a model that computes nothing."""
-    return Lookup(_model(store, model), find)
+    return Work(_model(store, question.ask.model), question)
 
 
 def _model(store: ModelStore, name: str | None) -> ModelFile:
@@ -147,13 +146,13 @@ def _priority(ask: GenerationRequest) -> Priority:
     return _PRIORITIES.get(ask.service_tier, Priority.INTERACTIVE)
 
 
-def _choices(work: Work, ask: GenerationRequest) -> list[Work]:
-    """The same work as often as wanted; with a seed each has its own."""
-    seed, number = work.sampling.seed, ask.n or 1
+def _choices(task: Task, ask: GenerationRequest) -> list[Task]:
+    """The same task as often as wanted; with a seed each has its own."""
+    seed, number = task.sampling.seed, ask.n or 1
     if seed is None:
-        return [work] * number
-    seeds = (replace(work.sampling, seed=seed + index) for index in range(number))
-    return [replace(work, sampling=sampling) for sampling in seeds]
+        return [task] * number
+    seeds = (replace(task.sampling, seed=seed + index) for index in range(number))
+    return [msgspec.structs.replace(task, sampling=sampling) for sampling in seeds]
 
 
 def _sampling(ask: GenerationRequest) -> Sampling:

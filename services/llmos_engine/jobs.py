@@ -1,4 +1,8 @@
-"""Requests on their way to the decode thread, and what comes back."""
+"""Requests on their way to a model, and what comes back.
+
+What goes to the model's process and back again is made of :class:`msgspec.Struct`, with a tag
+where there is a choice: see ``workers/wire.py``.
+"""
 
 import threading
 from collections import deque
@@ -6,18 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from llmos_api.types import FinishReason, Usage
-from llmos_engine.backends.base import Asked, LoadedModel, Place, Sampling
+from llmos_engine.backends.base import Asked, Place, Sampling
 from llmos_engine.errors import NotReady, QueueFull, Refused
 from llmos_engine.scheduling.request import Priority
+from llmos_engine.tokens import Question
 from llmos_models.scan import ModelFile
 
 RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again when the queue was full."""
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True, tag=True):
     """A piece of the answer, and its tokens when it was asked how probable they were."""
 
     text: str
@@ -27,15 +33,13 @@ class Text:
         return Text(self.text + other.text, self.places + other.places)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What was looked up in the model."""
+class Found(Struct, frozen=True, tag=True):
+    """What was looked up in the model, as JSON."""
 
-    value: object
+    value: bytes
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(Struct, frozen=True, tag=True):
     """The end of the answer."""
 
     reason: FinishReason
@@ -44,8 +48,7 @@ class Finished:
     """Which prompt of the request it answers."""
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(Struct, frozen=True, tag=True):
     """There is no answer, or no more of it."""
 
     error: Refused
@@ -54,11 +57,9 @@ class Failed:
 Event = Text | Found | Finished | Failed
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is asked, checked as far as it can be without the model."""
+class Task(Struct, frozen=True, tag=True):
+    """What is asked of a model, checked as far as it can be without it."""
 
-    model: ModelFile
     asked: Asked
     sampling: Sampling
     stops: tuple[str, ...] = ()
@@ -72,29 +73,43 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Lookup:
-    """A question to the model that computes nothing; ``find`` runs between two batches."""
+class Work:
+    """What is asked, and of which model. A question computes nothing."""
 
     model: ModelFile
-    find: Callable[[LoadedModel], object]
+    task: Task | Question
 
 
 @dataclass
 class Job:
-    """One request. ``emit`` is called on the decode thread and must not block."""
+    """One request. ``emit`` is called on any thread and must not block."""
 
-    work: Work | Lookup
+    work: Work
     emit: Callable[[Event], None]
-    _cancelled: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _cancelled: bool = False
+    _on_cancel: Callable[[], None] | None = None
 
     def cancel(self) -> None:
         """Stop the work on it, from any thread: nobody waits for the answer."""
-        self._cancelled.set()
+        with self._lock:
+            told, self._cancelled = self._cancelled, True
+            tell = self._on_cancel
+        if tell is not None and not told:
+            tell()
+
+    def on_cancel(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when it is cancelled; at once if it has been."""
+        with self._lock:
+            self._on_cancel = tell
+            now = self._cancelled
+        if now:
+            tell()
 
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
-        return self._cancelled.is_set()
+        return self._cancelled
 
 
 class JobQueue:
@@ -109,6 +124,7 @@ class JobQueue:
         self._jobs: deque[Job] = deque()
         self._condition = threading.Condition()
         self._closed = False
+        self._nudged = False
 
     def put(self, *jobs: Job) -> None:
         """Add the jobs of a request: all of them, or none.
@@ -128,13 +144,30 @@ class JobQueue:
             self._condition.notify()
 
     def get(self, timeout: float, fits: Callable[[Job], bool] = lambda _: True) -> Job | None:
-        """Wait for the next job; None after ``timeout`` seconds, or when closed and empty.
+        """Wait for the next job that fits; those behind one that does not do not overtake it.
 
-        None, too, when the next one does not fit: those behind it do not overtake.
+        None after ``timeout`` seconds, after :meth:`nudge`, or when closed and empty.
         """
+
+        def ready() -> bool:
+            return self._nudged or (fits(self._jobs[0]) if self._jobs else self._closed)
+
         with self._condition:
-            self._condition.wait_for(lambda: self._jobs or self._closed, timeout)
+            self._condition.wait_for(ready, timeout)
+            self._nudged = False
             return self._jobs.popleft() if self._jobs and fits(self._jobs[0]) else None
+
+    def pause(self, timeout: float) -> None:
+        """Wait until it is nudged, for at most ``timeout`` seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._nudged, timeout)
+            self._nudged = False
+
+    def nudge(self) -> None:
+        """Have who waits look again: what fits has changed."""
+        with self._condition:
+            self._nudged = True
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Take no more jobs; those that wait can still be had."""

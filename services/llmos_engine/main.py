@@ -18,7 +18,7 @@ from llmos_engine.engine import QUEUE_LIMIT, Engine
 from llmos_engine.errors import ServiceError
 from llmos_engine.models import ModelStore
 from llmos_engine.notify import Notifier, take_sockets
-from llmos_engine.server import Service, listening, status_line
+from llmos_engine.workers.zygote import Zygote
 from llmos_models.scan import ADDED, SHIPPED
 
 EXIT_FAILED: Final = 1
@@ -122,14 +122,19 @@ def _serve(
     store: ModelStore, kind: BackendKind, options: BackendOptions, path: Path, queue: int
 ) -> int | None:
     notifier = Notifier.take(os.environ)
+    sockets = take_sockets(os.environ)
+    # Before the HTTP server is imported: a worker has no use for it.
+    zygote = Zygote(kind, options, sockets)
+    from llmos_engine.server import Service, listening, status_line  # noqa: PLC0415
+
     engine = Engine(
-        kind.make(options),
+        zygote,
         store,
         queue_limit=queue,
         on_health=lambda health: notifier.send(f"STATUS={status_line(health)}"),
     )
     with contextlib.ExitStack() as stack:
-        sockets = take_sockets(os.environ) or [stack.enter_context(listening(path))]
+        sockets = sockets or [stack.enter_context(listening(path))]
         return Service(engine, sockets, notifier).run()
 
 

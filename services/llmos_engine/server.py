@@ -65,7 +65,7 @@ class Service:
             server.run(self.sockets)
         finally:
             if not self.engine.stop():
-                log.warning("the decode thread does not end: leaving it behind")
+                log.warning("the engine's thread does not end: leaving it behind")
         return server.stopped_by
 
 
@@ -135,9 +135,9 @@ class _Server(uvicorn.Server):
         self._stop.set()
 
     async def _feed_watchdog(self) -> None:
-        """Feed systemd's watchdog while the decode thread moves.
+        """Feed systemd's watchdog while the thread moves that hands out the work.
 
-        This loop alone says little: a service whose decode thread hangs would look well.
+        This loop alone says little. A model that hangs is ended and loaded again by the engine.
         """
         service = self._service
         if service.notifier.watchdog is None:

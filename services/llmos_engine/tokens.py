@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from llmos_api.completions import (
     DetokenizeAnswer,
     DetokenizeRequest,
@@ -14,6 +16,34 @@ from llmos_engine.errors import InvalidRequest
 
 MAX_TEXT: Final = 256 * 1024
 """Characters that may be cut at once: it happens between two steps of everyone's answers."""
+
+
+class Tokenize(msgspec.Struct, frozen=True, tag=True):
+    """A text that is to be cut into tokens."""
+
+    ask: TokenizeRequest
+
+
+class Detokenize(msgspec.Struct, frozen=True, tag=True):
+    """Tokens that are to be written out."""
+
+    ask: DetokenizeRequest
+
+
+Question = Tokenize | Detokenize
+
+
+def looked_up(question: Question, model: LoadedModel) -> bytes:
+    """The answer to ``question``, as JSON.
+
+    Raises:
+        InvalidRequest: the model has no answer.
+    """
+    match question:
+        case Tokenize(ask):
+            return msgspec.json.encode(tokenize(ask, model))
+        case Detokenize(ask):
+            return msgspec.json.encode(detokenize(ask, model))
 
 
 def tokenize(ask: TokenizeRequest, model: LoadedModel) -> TokenizeAnswer:

@@ -1,5 +1,6 @@
 """What integration tests share: the real tools tree and the real engine, as the image has it."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from llmos_image.local import engine_command, ground_of
 from llmos_image.places import SOURCE, spec_path
 from llmos_image.run import Log
 from llmos_image.spec import load
+from tests.integration.engine_process import Launcher, llama_launcher
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +36,24 @@ def real_engine_command(ground: Ground, engine_folder: Path) -> Iterator[list[st
     binds = [engine_folder, SOURCE / "image" / "model"]
     with engine_command(ground, SOURCE, binds=binds, log=Log(engine_folder / "code.log")) as argv:
         yield argv
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Launcher:
+    """The service with the back end that says what it was told."""
+    # The echo is fast: only a large context makes its answers last.
+    options = ["--backend", "echo", "--context", "4000000"]
+    return Launcher([sys.executable, "-m", "llmos_engine.main", *options], tmp_path, "echo")
+
+
+@pytest.fixture
+def llama(real_engine_command: list[str], engine_folder: Path) -> Launcher:
+    """The service with llama.cpp."""
+    return llama_launcher(real_engine_command, engine_folder)
+
+
+@pytest.fixture(params=["echo", "llama"])
+def engine(request: pytest.FixtureRequest) -> Launcher:
+    """The service with each of them."""
+    launcher: Launcher = request.getfixturevalue(request.param)
+    return launcher

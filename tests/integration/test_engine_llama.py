@@ -106,7 +106,7 @@ async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
         long = [
             ask(
                 f"{number} is a number",
-                max_tokens=500,
+                max_tokens=2000,
                 temperature=0,
                 logprobs=True,
                 top_logprobs=2,

@@ -32,30 +32,11 @@ from tests.integration.engine_process import (
     PLAN,
     Launcher,
     ask,
-    llama_launcher,
     shaped,
 )
 from tests.unit.models.gguf_file import tiny_model
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def echo(tmp_path: Path) -> Launcher:
-    # The echo is fast: only a large context makes its answers last.
-    options = ["--backend", "echo", "--context", "4000000"]
-    return Launcher([sys.executable, "-m", "llmos_engine.main", *options], tmp_path, "echo")
-
-
-@pytest.fixture
-def llama(real_engine_command: list[str], engine_folder: Path) -> Launcher:
-    return llama_launcher(real_engine_command, engine_folder)
-
-
-@pytest.fixture(params=["echo", "llama"])
-def engine(request: pytest.FixtureRequest) -> Launcher:
-    launcher: Launcher = request.getfixturevalue(request.param)
-    return launcher
 
 
 async def test_a_model_is_found_loaded_and_answers(engine: Launcher) -> None:

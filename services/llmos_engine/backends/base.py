@@ -1,13 +1,14 @@
 """The interface between the engine and what makes tokens.
 
-The engine calls a back end from one thread, the decode thread. Sequences are computed side by
-side, a batch at a time, and the engine looks for cancellation between two batches: they are
-short.
+A back end is called from one thread of the model's own process. Sequences are computed side by
+side, a batch at a time, and cancellation is looked for between two batches: they are short.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from llmos_api.types import ChatMessage
 from llmos_engine.errors import Refused
@@ -65,8 +66,7 @@ class Sampling:
     """Control tokens that are to be seen in the answer, as they are written."""
 
 
-@dataclass(frozen=True)
-class Conversation:
+class Conversation(Struct, frozen=True, tag=True):
     """Messages, and tools: the model's chat template makes its prompt of them."""
 
     messages: tuple[ChatMessage, ...]
@@ -76,8 +76,7 @@ class Conversation:
     """What a request calls it."""
 
 
-@dataclass(frozen=True)
-class Plain:
+class Plain(Struct, frozen=True, tag=True):
     """A text to go on with, or its tokens; with a ``suffix`` the answer goes in between."""
 
     content: str | tuple[int, ...]

@@ -325,7 +325,7 @@ class LlamaBackend:
             # 350 when they sleep (a model of 5 M parameters).
             os.environ.setdefault("OMP_WAIT_POLICY", "passive")
             try:
-                import llama_cpp.llama_cpp as lib  # noqa: PLC0415 - takes 0.2 s, on the decode thread
+                import llama_cpp.llama_cpp as lib  # noqa: PLC0415 - takes 0.2 s, in the worker
             except (ImportError, OSError, RuntimeError) as error:
                 raise ModelError(f"llama.cpp cannot be loaded: {error}") from error
             self._log_callback = lib.llama_log_callback(self._log)

@@ -16,6 +16,7 @@ from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
 from llmos_engine.models import ModelStore
+from tests.unit.engine.in_thread import InThread
 from tests.unit.models.gguf_file import tiny_model
 
 CHAT = "/v1/chat/completions"
@@ -65,7 +66,8 @@ def events(response: httpx.Response) -> list[str]:
 def echoing(models: Path, *, context: int) -> Iterator[Api]:
     """Run an engine that repeats what it is told, with one model in the folder ``models``."""
     tiny_model().write(models / "default.gguf")
-    engine = Engine(EchoBackend(BackendOptions(context=context)), ModelStore([models]))
+    backend = EchoBackend(BackendOptions(context=context))
+    engine = Engine(InThread(backend), ModelStore([models]))
     engine.start()
     yield Api(engine)
     assert engine.stop(10)

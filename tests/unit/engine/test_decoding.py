@@ -10,7 +10,7 @@ from llmos_engine.backends.base import Conversation, Sampling
 from llmos_engine.backends.echo import SLOTS, EchoModel
 from llmos_engine.decoding import Decoding
 from llmos_engine.errors import InvalidRequest, NotReady
-from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
+from llmos_engine.jobs import Event, Failed, Finished, Job, Task, Text, Work
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from tests.unit.models.gguf_file import tiny_model
@@ -47,10 +47,10 @@ class Room:
         self, text: str, priority: Priority = Priority.INTERACTIVE, limit: int | None = None
     ) -> Asked:
         asked_of = Conversation((ChatMessage.user(text),))
-        work = Work(self._file, asked_of, Sampling(), limit=limit, priority=priority)
+        task = Task(asked_of, Sampling(), limit=limit, priority=priority)
         events: list[Event] = []
-        asked = Asked(Job(work, events.append), events)
-        self.decoding.add(asked.job, work)
+        asked = Asked(Job(Work(self._file, task), events.append), events)
+        self.decoding.add(asked.job, task)
         return asked
 
     def turn(self, times: int = 1) -> None:

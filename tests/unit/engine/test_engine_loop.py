@@ -1,4 +1,4 @@
-"""The decode thread: loading, answering, cancelling, failing and coming back."""
+"""The engine and its worker: loading, answering, cancelling, failing and coming back."""
 
 import queue
 import threading
@@ -32,13 +32,15 @@ from llmos_engine.errors import (
     QueueFull,
     Refused,
 )
-from llmos_engine.jobs import Event, Failed, Finished, Job, Text, Work
+from llmos_engine.jobs import Event, Failed, Finished, Job, Task, Text, Work
 from llmos_engine.models import ModelStore
 from llmos_models.errors import ModelError
 from llmos_models.scan import ModelFile
+from tests.unit.engine.in_thread import InThread
 from tests.unit.models.gguf_file import tiny_model
 
 PATIENCE = 10.0
+HELLO = Conversation((ChatMessage.user("hi"),))
 """Seconds after which a test that waits has failed."""
 
 
@@ -130,8 +132,9 @@ class Asker:
     def __init__(self, models: Path, backend: ScriptedBackend, *, queue_limit: int = 32) -> None:
         self.backend = backend
         self.states: queue.Queue[Health] = queue.Queue()
+        self.spawner = InThread(backend)
         self.engine = Engine(
-            backend,
+            self.spawner,
             ModelStore([models]),
             queue_limit=queue_limit,
             on_health=self.states.put,
@@ -142,9 +145,11 @@ class Asker:
             self.engine,
             Work(
                 self.engine.store.find(model),
-                Conversation((ChatMessage.user(text),)),
-                Sampling(),
-                **work,  # type: ignore[arg-type]
+                Task(
+                    Conversation((ChatMessage.user(text),)),
+                    Sampling(),
+                    **work,  # type: ignore[arg-type]
+                ),
             ),
         )
 
@@ -366,26 +371,46 @@ def test_stopping_while_a_model_loads_is_no_failure(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_a_decode_thread_that_hangs_is_not_healthy(models: Path) -> None:
+def test_a_model_that_hangs_is_ended_and_loaded_again(models: Path) -> None:
     now = [0.0]
     backend = ScriptedBackend()
     states: queue.Queue[Health] = queue.Queue()
-    engine = Engine(backend, ModelStore([models]), clock=lambda: now[0], on_health=states.put)
+    engine = Engine(
+        InThread(backend), ModelStore([models]), clock=lambda: now[0], on_health=states.put
+    )
     engine.start()
     while states.get(timeout=PATIENCE).status is not HealthStatus.OK:
         pass
     backend.gate.clear()
-    events: queue.Queue[Event] = queue.Queue()
-    work = Work(engine.store.find(None), Conversation((ChatMessage.user("hi"),)), Sampling())
-    engine.submit(Job(work, events.put))
+    asked = Asked(engine, Work(engine.store.find(None), Task(HELLO, Sampling())))
     assert backend.reached.wait(PATIENCE)
     assert engine.health.ready
     now[0] = 500.0
     health = engine.health
     assert (health.status, health.status.http_status) == (HealthStatus.FAILED, 503)
     assert "has not moved for 500 seconds" in (health.error or "")
+    _, end = asked.all()
+    assert isinstance(end, Failed)
+    assert (end.error.status, end.error.headers) == (503, {"retry-after": "5"})
+    assert "has not moved for 500 seconds" in str(end.error)
     backend.gate.set()
-    while not isinstance(events.get(timeout=PATIENCE), Finished):
+    while states.get(timeout=PATIENCE).status is not HealthStatus.OK:
         pass
-    assert engine.health.ready
+    again = Asked(engine, Work(engine.store.find(None), Task(HELLO, Sampling())))
+    assert again.all()[0] == "abc"
     assert engine.stop(PATIENCE)
+
+
+def test_a_worker_that_is_gone_costs_its_requests_and_no_other(asker: Asker) -> None:
+    asker.backend.gate.clear()
+    lost = asker.ask()
+    assert asker.backend.reached.wait(PATIENCE)
+    asker.spawner.workers[0].kill()
+    _, end = lost.all()
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, NotReady)
+    assert end.error.headers == {"retry-after": "5"}
+    assert "SIGKILL" in str(end.error)
+    asker.backend.gate.set()
+    assert asker.ask().all()[0] == "abc"
+    assert b"llmos_engine_worker_deaths_total 1.0" in asker.engine.metrics.text()

@@ -26,9 +26,11 @@ from llmos_engine.backends.base import BackendOptions
 from llmos_engine.backends.echo import EchoBackend
 from llmos_engine.engine import Engine
 from llmos_engine.intake import chat_works, decode
+from llmos_engine.jobs import Task, Work
 from llmos_engine.models import ModelStore
 from llmos_engine.scheduling.request import Priority
 from tests.unit.engine.http_api import CHAT, Api, ask, detail, echoing, events
+from tests.unit.engine.in_thread import InThread
 from tests.unit.models.gguf_file import tiny_model
 
 ENDLESS = {"name": "x", "schema": {"$ref": "#"}}
@@ -171,7 +173,9 @@ def test_without_a_model_health_says_why_and_chats_are_refused(tmp_path: Path) -
         if health.status is HealthStatus.FAILED:
             failed.set()
 
-    engine = Engine(EchoBackend(BackendOptions()), ModelStore([tmp_path]), on_health=heard)
+    engine = Engine(
+        InThread(EchoBackend(BackendOptions())), ModelStore([tmp_path]), on_health=heard
+    )
     api = Api(engine)
     assert (api.get("/health").status_code, api.get("/health").json()) == (
         503,
@@ -190,11 +194,16 @@ def test_without_a_model_health_says_why_and_chats_are_refused(tmp_path: Path) -
 
 
 def test_a_fault_of_the_program_is_told_without_a_traceback(api: Api) -> None:
-    engine = Engine(EchoBackend(BackendOptions()), ModelStore([]))
+    engine = Engine(InThread(EchoBackend(BackendOptions())), ModelStore([]))
     engine.store = None  # type: ignore[assignment]
     response = Api(engine).get("/v1/models")
     assert response.status_code == 500
     assert detail(response)["message"] == "the engine failed: AttributeError"
+
+
+def task_of(work: Work) -> Task:
+    assert isinstance(work.task, Task)
+    return work.task
 
 
 JSON = st.recursive(
@@ -319,7 +328,7 @@ def test_each_of_several_answers_has_its_own_seed(tmp_path: Path) -> None:
     tiny_model().write(tmp_path / "default.gguf")
     body = json.dumps(ask(seed=7, n=3)).encode()
     works = chat_works(decode(body, ChatRequest), None, ModelStore([tmp_path]))
-    assert [work.sampling.seed for work in works] == [7, 8, 9]
+    assert [task_of(work).sampling.seed for work in works] == [7, 8, 9]
 
 
 @pytest.mark.parametrize(
@@ -355,4 +364,4 @@ def test_a_service_tier_only_takes_urgency_away(
     tiny_model().write(tmp_path / "default.gguf")
     body = json.dumps(ask() | ({"service_tier": tier} if tier else {})).encode()
     [work] = chat_works(decode(body, ChatRequest), None, ModelStore([tmp_path]))
-    assert work.priority is priority
+    assert task_of(work).priority is priority

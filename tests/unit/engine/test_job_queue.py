@@ -8,7 +8,7 @@ import pytest
 from llmos_api import ChatMessage
 from llmos_engine.backends.base import Conversation, Sampling
 from llmos_engine.errors import NotReady, QueueFull
-from llmos_engine.jobs import Job, JobQueue, Work
+from llmos_engine.jobs import Job, JobQueue, Task, Work
 from llmos_models.gguf import Header
 from llmos_models.scan import ModelFile, Signature
 
@@ -17,7 +17,9 @@ NOW = 0.0
 
 
 def job(text: str = "hi") -> Job:
-    return Job(Work(FILE, Conversation((ChatMessage.user(text),)), Sampling()), lambda _: None)
+    return Job(
+        Work(FILE, Task(Conversation((ChatMessage.user(text),)), Sampling())), lambda _: None
+    )
 
 
 def test_jobs_come_out_in_the_order_they_went_in() -> None:

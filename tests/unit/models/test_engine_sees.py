@@ -20,6 +20,7 @@ from llmos_models.local import local_offer
 from llmos_models.meter import Silent
 from llmos_models.scrub import scrub
 from llmos_models.store import Store
+from tests.unit.engine.in_thread import InThread
 from tests.unit.models.model_files import damage, digest, write_gguf
 
 PATIENCE = 10.0
@@ -53,7 +54,7 @@ class Running:
 def running(tmp_path: Path) -> Iterator[Running]:
     store = Store(tmp_path / "store", shipped=tmp_path / "shipped")
     models = ModelStore([store.shipped, store.folder])
-    engine = Engine(EchoBackend(BackendOptions(context=256)), models)
+    engine = Engine(InThread(EchoBackend(BackendOptions(context=256))), models)
     engine.start()
     yield Running(engine, store)
     assert engine.stop(PATIENCE)
