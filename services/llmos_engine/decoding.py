@@ -68,10 +68,12 @@ class Decoding:
         self,
         model: LoadedModel,
         *,
+        name: str = "",
         metrics: Meter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
+        self._name = name
         self._metrics = metrics or Recorder()
         self._clock = clock
         shape = model.shape
@@ -85,6 +87,11 @@ class Decoding:
     def idle(self) -> bool:
         """Whether no answer is being worked on."""
         return not self._answers
+
+    @property
+    def answers(self) -> int:
+        """How many answers are being worked on."""
+        return len(self._answers)
 
     def add(self, job: Asker, task: Task) -> None:
         """Take on a task.
@@ -159,8 +166,8 @@ class Decoding:
 
     def _count(self, now: float) -> None:
         self.waiting = len(self._scheduler.queue(now))
-        self._metrics.take("waiting", self.waiting)
-        self._metrics.take("running", len(self._answers) - self.waiting)
+        self._metrics.take("waiting", self.waiting, self._name)
+        self._metrics.take("running", len(self._answers) - self.waiting, self._name)
 
     def fail(self, error: Refused) -> None:
         """End all answers with ``error``; the model computes nothing more."""

@@ -1,10 +1,11 @@
 """The engine: which model's process answers what, and what happens when one ends.
 
-    loading ──► ready ◄──► loading     (another model is asked for, or its process has ended)
+    loading ──► ready ◄──► loading     (the process of the model has ended)
        │          │
        └► failed ◄┘                    (tried again when the files change)
 
-One thread hands the jobs out. What touches a model happens in its own process: ``workers``.
+One thread hands the jobs out. Which models are loaded is in ``residents.py``; what touches a model
+happens in its own process: ``workers``.
 """
 
 import logging
@@ -15,19 +16,19 @@ from collections.abc import Callable
 from typing import Final
 
 from llmos_api.types import Health, HealthStatus
-from llmos_engine.errors import NotReady, Refused
+from llmos_engine.errors import NotReady
 from llmos_engine.jobs import Failed, Job, JobQueue
+from llmos_engine.memory import Machine
 from llmos_engine.metrics import Metrics
 from llmos_engine.models import ModelStore
+from llmos_engine.residents import Residents, is_stuck, stuck
 from llmos_engine.workers.handle import NoWorkers, Spawner, State, Worker
 from llmos_models.errors import ModelError
-from llmos_models.scan import ModelFile
+from llmos_models.scan import ModelFile, Signature
 
 log = logging.getLogger(__name__)
 
 QUEUE_LIMIT: Final = 32
-STUCK_AFTER: Final = 120.0
-"""Seconds in which one step must end: a batch of a large model on a slow machine takes long."""
 IDLE_TICK: Final = 5.0
 """Seconds between two looks at everything when nothing happens."""
 RETRY_TICK: Final = 1.0
@@ -47,21 +48,35 @@ class Engine:
         store: ModelStore,
         *,
         queue_limit: int = QUEUE_LIMIT,
+        machine: Machine | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_health: Callable[[Health], None] = lambda _: None,
     ) -> None:
         self.store = store
         self.metrics = Metrics()
         self._spawner = spawner
-        self._queue = JobQueue(queue_limit, elsewhere=self._without_slot)
+        self._queue = JobQueue(queue_limit, elsewhere=lambda: self._residents.waiting)
         self._clock = clock
         self._on_health = on_health
         self._health = Health(HealthStatus.LOADING)
-        self._worker: Worker | None = None
-        self._deaths = 0
-        """Times in a row that a worker ended soon after it was ready."""
-        self._ready_since = 0.0
-        self._failed_files: object = None
+        self._residents = Residents(
+            spawner,
+            metrics=self.metrics,
+            machine=machine or Machine(),
+            on_change=self._queue.nudge,
+            clock=clock,
+        )
+        self._announced: set[Worker] = set()
+        self._default: ModelFile | None = None
+        self._error: str | None = None
+        """Why there is no default model."""
+        self._failed: dict[Signature, str] = {}
+        """Files that cannot be loaded, until they are others."""
+        self._deaths: dict[Signature, int] = {}
+        """Times in a row that a model's process has ended soon after it was ready."""
+        self._not_before: dict[Signature, float] = {}
+        self._patient_until = 0.0
+        """When room for the default model is looked for again."""
         self._lost = False
         self._last_sign = clock()
         self._cutting_short = threading.Event()
@@ -75,10 +90,11 @@ class Engine:
     @property
     def health(self) -> Health:
         """Where the engine stands; a model that does not get on is a failure too."""
-        worker = self._worker
-        if self._health.ready and worker is not None and worker.silent_for() > STUCK_AFTER:
-            what = _stuck(worker)
-            return Health(HealthStatus.FAILED, model=self._health.model, error=what)
+        if self._health.ready:
+            for worker in self._residents.all():
+                if is_stuck(worker) and worker.file.id == self._health.model:
+                    what = stuck(worker)
+                    return Health(HealthStatus.FAILED, model=worker.file.id, error=what)
         return self._health
 
     def silent_for(self) -> float:
@@ -93,9 +109,9 @@ class Engine:
 
         While a model is loading jobs wait for it.
         """
-        health = self._health
-        if health.status is HealthStatus.FAILED and not self._files_changed():
-            raise NotReady(health.error or "the model could not be loaded", code="model_failed")
+        for job in jobs:
+            if (why := self._failed.get(job.work.model.signature)) is not None:
+                raise NotReady(why, code="model_failed")
         self._queue.put(*jobs)
 
     def drain(self) -> None:
@@ -113,178 +129,158 @@ class Engine:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _without_slot(self) -> int:
-        """How many jobs were taken out of the queue and wait for their turn with the model."""
-        worker = self._worker
-        return worker.waiting if worker else 0
-
     # What follows runs on the engine's own thread.
 
     def _run(self) -> None:
-        self._load_default()
         while not self._cutting_short.is_set():
-            self._sign()
-            self._look_after_worker()
-            self._spawner.tidy()
-            if self._queue.finished:
-                if self._idle:
-                    break
-                self._queue.pause(IDLE_TICK)
-            else:
-                self._take_job()
-        self._unload(_stopping())
+            self._last_sign = self._clock()
+            try:
+                self._look_after()
+                if self._queue.finished:
+                    if self._residents.idle:
+                        break
+                    self._queue.pause(IDLE_TICK)
+                else:
+                    self._take_job()
+            except Exception:
+                # The thread must outlive a fault: without it nothing answers.
+                log.exception("the engine failed in a way that nobody foresaw")
+                self._queue.pause(RETRY_TICK)
+        self._residents.stop(_stopping())
 
-    def _sign(self) -> None:
-        self._last_sign = self._clock()
-
-    @property
-    def _idle(self) -> bool:
-        return self._worker is None or self._worker.idle
+    def _look_after(self) -> None:
+        """See what has become of the models' processes, and what may be loaded."""
+        self._residents.kill_stuck()
+        self._take_ends()
+        self._residents.admit()
+        self._announce()
+        if not self._health.ready:
+            self._want_default()
+        self._be(self._state())
+        self._spawner.tidy()
 
     def _take_job(self) -> None:
         """Hand the next job out; wait for one when there is none."""
-        failed = self._health.status is HealthStatus.FAILED
-        job = self._queue.get(RETRY_TICK if failed else IDLE_TICK, self._fits)
+        resting = any(map(self._rests, self._not_before))
+        settled = self._health.ready and self._residents.starting is None and not resting
+        job = self._queue.get(IDLE_TICK if settled else RETRY_TICK, self._fits)
         if job is None:
-            self._recover()
+            if settled:
+                self._residents.keep_only(
+                    {file.signature for file in self.store.scan().models.values()}
+                )
         elif not job.cancelled:
-            self._take(job)
+            self._hand_out(job)
 
     def _fits(self, job: Job) -> bool:
-        """Whether a job can be worked on now: one for another model waits for those that run."""
-        worker = self._worker
-        return worker is None or worker.idle or _has(worker, job.work.model)
+        """Whether a job can be handed out now.
 
-    def _take(self, job: Job) -> None:
-        try:
-            self._look_after_worker()
-            self._ensure(job.work.model).submit(job)
-        except ModelError as error:
-            job.emit(Failed(NotReady(str(error), code="model_failed")))
-            self._load_default()
-        except Exception as error:
-            # The thread must outlive a fault: without it nothing answers.
-            log.exception("a request failed in a way that nobody foresaw")
-            what = f"the engine failed: {type(error).__name__}"
-            job.emit(Failed(NotReady(what, code="engine_fault")))
-
-    def _look_after_worker(self) -> None:
-        """Load the model again when its process has ended, and end one that does not get on."""
-        worker = self._worker
-        if worker is None:
-            return
-        if worker.silent_for() > STUCK_AFTER:
-            worker.kill(_stuck(worker))
-            self._wait_for(lambda: worker.state is State.ENDED)
-        if worker.state is State.ENDED and not self._cutting_short.is_set():
-            log.error("%s", worker.fault or f"the model {worker.file.id} has failed")
-            self.metrics.take("worker_deaths", 1)
-            self._worker = None
-            self._be(Health(HealthStatus.LOADING, model=worker.file.id))
-            soon = self._clock() - self._ready_since < SOON
-            self._deaths = self._deaths + 1 if soon else 0
-            self._rest(min(LONGEST_REST, 2.0 ** (self._deaths - 2)) if self._deaths > 1 else 0.0)
-            self._load_default()
-
-    def _rest(self, seconds: float) -> None:
-        """Wait before a model is loaded again that has ended again and again."""
-        until = self._clock() + seconds
-        while (left := until - self._clock()) > 0 and not self._cutting_short.is_set():
-            self._sign()
-            self._queue.pause(min(left, RETRY_TICK))
-
-    def _load_default(self) -> None:
-        try:
-            self._ensure(self.store.find(None))
-        except ModelError as error:
-            self._fail(error)
-        except Exception as error:
-            log.exception("loading failed in a way that nobody foresaw")
-            self._fail(ModelError(f"the model cannot be loaded: {error}"))
-
-    def _ensure(self, file: ModelFile) -> Worker:
-        """Return a worker that has the model loaded; end one that has another.
-
-        Raises:
-            ModelError: it cannot be loaded.
+        One whose model is not there waits for the one that is just being loaded; and while a model
+        waits for room, all others get no more work, or it would wait for ever.
         """
-        worker = self._worker
-        if worker is not None and worker.state is State.READY and _has(worker, file):
-            return worker
-        # Nobody waits for anything from it: see _fits.
-        self._unload(NotReady("another model was asked for", code="model_failed"))
-        self._be(Health(HealthStatus.LOADING, model=file.id))
-        log.info("loading %s", file.path)
-        started = self._clock()
-        worker = Worker(
-            file,
-            self._spawner,
-            meter=self.metrics,
-            on_change=self._queue.nudge,
-            clock=self._clock,
-        )
-        self._worker = worker
-        self._wait_for(lambda: worker.state is not State.LOADING, worker)
-        if worker.state is not State.READY:
-            raise ModelError(worker.fault or "stopped while it was loading")
-        self._ready_since = self._clock()
-        self.metrics.take("model_loads", 1)
-        self._be(Health(HealthStatus.OK, model=file.id, device=worker.device))
-        log.info("loaded %s on %s in %.2f s", file.id, worker.device, self._clock() - started)
-        return worker
+        model = job.work.model
+        worker, starting = self._residents.find(model), self._residents.starting
+        if starting is not None and starting.state is State.WAITING:
+            return worker is starting
+        return worker is not None or (starting is None and not self._rests(model.signature))
 
-    def _wait_for(self, reached: Callable[[], bool], loading: Worker | None = None) -> None:
-        """Wait for a worker's next state, or until all is to end."""
-        while not reached() and not self._cutting_short.is_set():
-            if loading is not None and loading.silent_for() > STUCK_AFTER:
-                loading.kill(_stuck(loading))
-            self._sign()
-            self._queue.pause(RETRY_TICK)
+    def _hand_out(self, job: Job) -> None:
+        model = job.work.model
+        self._take_ends()
+        try:
+            worker = self._residents.find(model) or self._residents.start(model)
+        except NoWorkers as error:
+            self._lose(error)
+            job.emit(Failed(NotReady(str(error), code="model_failed")))
+        else:
+            worker.submit(job)
+
+    def _want_default(self) -> None:
+        """Load the default model, unless something is on its way or it is of no use."""
+        if self._residents.starting is not None:
+            return
+        try:
+            self._default = file = self.store.find(None)
+        except ModelError as error:
+            self._fault(str(error))
+            return
+        if self._residents.find(file) is not None:
+            self._error = None
+        elif (why := self._failed.get(file.signature)) is not None:
+            self._error = why
+        elif not self._rests(file.signature) and self._patient_until <= self._clock():
+            self._error = None
+            try:
+                self._residents.start(file)
+            except NoWorkers as error:
+                self._lose(error)
+
+    def _announce(self) -> None:
+        """Count and log the models that have been loaded."""
+        ready = {worker for worker in self._residents.all() if worker.state is State.READY}
+        for worker in ready - self._announced:
+            self.metrics.take("model_loads", 1)
+            self._not_before.pop(worker.file.signature, None)
+            seconds = worker.ready_since - worker.begun
+            log.info("loaded %s on %s in %.2f s", worker.file.id, worker.device, seconds)
+        self._announced = ready
+
+    def _take_ends(self) -> None:
+        for worker in self._residents.take_ended():
+            self._take_end(worker)
+
+    def _take_end(self, worker: Worker) -> None:
+        """Draw the conclusions from the end of a process that nobody told to end."""
+        signature = worker.file.signature
+        why = worker.fault or f"the model {worker.file.id} has failed"
+        log.error("%s", why)
+        if not worker.usable:
+            self._failed[signature] = why
+        elif worker.refused:
+            # Asked for again it may have found room; by itself it comes back only later.
+            if worker.file == self._default:
+                self._error, self._patient_until = why, self._clock() + LONGEST_REST
+        else:
+            self.metrics.take("worker_deaths", 1)
+            late = worker.ended_in is State.READY and (self._clock() - worker.ready_since >= SOON)
+            deaths = self._deaths[signature] = 0 if late else self._deaths.get(signature, 0) + 1
+            # The first time at once.
+            self._rest(signature, min(LONGEST_REST, 2.0 ** (deaths - 2)) if deaths > 1 else 0.0)
+
+    def _rest(self, signature: Signature, seconds: float) -> None:
+        self._not_before[signature] = self._clock() + seconds
+
+    def _rests(self, signature: Signature) -> bool:
+        return self._not_before.get(signature, 0.0) > self._clock()
+
+    def _state(self) -> Health:
+        """What there is to say: of the default model, or else of the one loaded last."""
+        workers = self._residents.all()
+        ready = [worker for worker in workers if worker.state is State.READY]
+        if ready:
+            main = max(ready, key=lambda one: (one.file == self._default, one.ready_since))
+            return Health(HealthStatus.OK, model=main.file.id, device=main.device)
+        if (starting := self._residents.starting) is not None:
+            return Health(HealthStatus.LOADING, model=starting.file.id)
+        if self._error is not None:
+            return Health(HealthStatus.FAILED, error=self._error)
+        return Health(HealthStatus.LOADING, model=self._default.id if self._default else None)
 
     def _be(self, health: Health) -> None:
-        self._health = health
-        self.metrics.take("ready", health.ready)
-        self._on_health(health)
+        if health != self._health:
+            self._health = health
+            self.metrics.take("ready", health.ready)
+            self._on_health(health)
 
-    def _unload(self, error: Refused) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.stop(error)
+    def _fault(self, why: str) -> None:
+        if why != self._error:
+            log.error("%s", why)
+        self._error = why
 
-    def _fail(self, error: ModelError) -> None:
-        self._lost = isinstance(error, NoWorkers)
-        if self._cutting_short.is_set():
-            log.info("stopped while a model was loading")
-            return
-        log.error("%s", error)
-        self._unload(NotReady(str(error), code="model_failed"))
-        self._failed_files = self._files()
-        self._be(Health(HealthStatus.FAILED, error=str(error)))
-        for job in self._queue.clear():
-            job.emit(Failed(NotReady(str(error), code="model_failed")))
-
-    def _recover(self) -> None:
-        """Try again after a failure, once somebody has changed the files."""
-        if self._health.status is HealthStatus.FAILED and self._files_changed():
-            log.info("the model files have changed: trying again")
-            self._load_default()
-
-    def _files_changed(self) -> bool:
-        return self._files() != self._failed_files
-
-    def _files(self) -> object:
-        catalogue = self.store.scan()
-        sound = tuple((name, file.signature) for name, file in sorted(catalogue.models.items()))
-        return sound, catalogue.default, tuple(str(fault) for fault in catalogue.faults)
-
-
-def _has(worker: Worker, file: ModelFile) -> bool:
-    return worker.file.signature == file.signature
+    def _lose(self, error: NoWorkers) -> None:
+        self._lost = True
+        self._fault(str(error))
 
 
 def _stopping() -> NotReady:
     return NotReady("the engine is stopping", code="stopping")
-
-
-def _stuck(worker: Worker) -> str:
-    return f"the model {worker.file.id} has not moved for {worker.silent_for():.0f} seconds"

@@ -80,7 +80,7 @@ class Work:
     task: Task | Question
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One request. ``emit`` is called on any thread and must not block."""
 
@@ -144,18 +144,22 @@ class JobQueue:
             self._condition.notify()
 
     def get(self, timeout: float, fits: Callable[[Job], bool] = lambda _: True) -> Job | None:
-        """Wait for the next job that fits; those behind one that does not do not overtake it.
+        """Wait for the first job that fits; it overtakes those that do not.
 
         None after ``timeout`` seconds, after :meth:`nudge`, or when closed and empty.
         """
 
         def ready() -> bool:
-            return self._nudged or (fits(self._jobs[0]) if self._jobs else self._closed)
+            nothing = self._closed and not self._jobs
+            return self._nudged or nothing or any(map(fits, self._jobs))
 
         with self._condition:
             self._condition.wait_for(ready, timeout)
             self._nudged = False
-            return self._jobs.popleft() if self._jobs and fits(self._jobs[0]) else None
+            job = next(filter(fits, self._jobs), None)
+            if job is not None:
+                self._jobs.remove(job)
+            return job
 
     def pause(self, timeout: float) -> None:
         """Wait until it is nudged, for at most ``timeout`` seconds."""

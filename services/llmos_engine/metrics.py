@@ -5,6 +5,7 @@ made; the front counts (:class:`Metrics`) and answers ``GET /metrics``. Never wh
 never who said it.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -34,10 +35,14 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "model_loads": ("Models that were loaded.", ()),
     "worker_deaths": ("Processes of models that ended without being told to.", ()),
 }
-_GAUGES: Final[Mapping[str, str]] = {
-    "running": "Answers with a place in the KV cache.",
-    "waiting": "Answers without one.",
-    "ready": "1 when a model is loaded, 0 otherwise.",
+_GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "running": ("Answers with a place in the KV cache, by model.", ("model",)),
+    "waiting": ("Answers without one, by model.", ("model",)),
+    "ready": ("1 when a model is loaded, 0 otherwise.", ()),
+    "model_memory_bytes": (
+        "Memory of the machine that a loaded model takes: predicted before, and measured.",
+        ("model", "kind"),
+    ),
 }
 _HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "step_seconds": ("What one batch took.", (), _GAPS),
@@ -91,8 +96,8 @@ class Metrics:
             for name, (what, labels) in _COUNTERS.items()
         }
         self._gauges = {
-            name: Gauge(f"llmos_engine_{name}", what, registry=registry)
-            for name, what in _GAUGES.items()
+            name: Gauge(f"llmos_engine_{name}", what, labels, registry=registry)
+            for name, (what, labels) in _GAUGES.items()
         }
         self._histograms = {
             name: Histogram(
@@ -110,11 +115,20 @@ class Metrics:
         if (counter := self._counters.get(name)) is not None:
             (counter.labels(*labels) if labels else counter).inc(value)
         elif (gauge := self._gauges.get(name)) is not None:
-            gauge.set(value)
+            (gauge.labels(*labels) if labels else gauge).set(value)
         elif (histogram := self._histograms.get(name)) is not None:
             (histogram.labels(*labels) if labels else histogram).observe(value)
         else:
             raise ValueError(f"no metric {name!r}")
+
+    def forget(self, model: str) -> None:
+        """A model is not loaded any more: what was so of it is not."""
+        for name in ("running", "waiting"):
+            with contextlib.suppress(KeyError):
+                self._gauges[name].remove(model)
+        for kind in ("predicted", "measured"):
+            with contextlib.suppress(KeyError):
+                self._gauges["model_memory_bytes"].remove(model, kind)
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""

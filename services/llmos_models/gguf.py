@@ -66,6 +66,10 @@ BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
     42: (64, 18),  # Q2_0
 }
 
+# Types whose matrices ggml's CPU back end keeps a second time, in an order for its instructions:
+# Q4_0, Q2_K, Q4_K, IQ4_NL (ggml-cpu/repack.cpp, ggml_repack_get_optimal_repack_type).
+REPACKED: Final = frozenset({2, 10, 12, 20})
+
 Value = bool | int | float | str | tuple[bool | int | float | str, ...]
 
 
@@ -112,6 +116,8 @@ class Header:
     values: Mapping[str, Value]
     tensors: int
     parameters: int = 0
+    repacked: int = 0
+    """Bytes of the layers' matrices that a CPU may want in another order."""
 
     def text(self, key: str) -> str | None:
         """Return a value that is a string."""
@@ -150,6 +156,7 @@ class _Reader:
         self._file = file
         self._path = path
         self._size = file.seek(0, 2)
+        self._repacked = 0
         self._at = file.seek(0)
 
     def header(self) -> Header:
@@ -165,7 +172,7 @@ class _Reader:
             raise self._error(f"claims {keys} keys (at most {MAX_KEYS})")
         values = self._keys(keys)
         parameters = self._tensors(tensors, self._alignment(values))
-        return Header(version=version, values=values, tensors=tensors, parameters=parameters)
+        return Header(version, values, tensors, parameters, self._repacked)
 
     def _keys(self, count: int) -> dict[str, Value]:
         kept: dict[str, Value] = {}
@@ -265,7 +272,10 @@ class _Reader:
         block, size = BLOCKS.get(kind, (1, 0))
         if shape[0] % block:
             raise self._error(f"{name} has rows of {shape[0]}, which {block} does not divide")
-        return offset + elements // block * size, elements
+        taken = elements // block * size
+        if kind in REPACKED and dims > 1 and name.startswith("blk."):
+            self._repacked += taken
+        return offset + taken, elements
 
     def _string(self, what: str, *, limit: int = MAX_STRING) -> str:
         data = self._bytes(self._length(what, limit), what)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,6 @@ from tests.integration.engine_process import (
     Launcher,
     Service,
     ask,
-    eventually,
     llama_launcher,
     shaped,
 )
@@ -45,7 +45,7 @@ async def _metric(service: Service, name: str, *, at_least: float) -> bool:
     transport = httpx.AsyncHTTPTransport(uds=str(service.socket))
     async with httpx.AsyncClient(transport=transport) as http:
         page = (await http.get("http://engine/metrics")).text
-    [value] = re.findall(rf"^llmos_engine_{name} (\S+)$", page, re.MULTILINE)
+    [value] = re.findall(rf"^llmos_engine_{name}(?:{{.*}})? (\S+)$", page, re.MULTILINE)
     return float(value) >= at_least
 
 
@@ -106,7 +106,7 @@ async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
         long = [
             ask(
                 f"{number} is a number",
-                max_tokens=2000,
+                max_tokens=500,
                 temperature=0,
                 logprobs=True,
                 top_logprobs=2,
@@ -117,11 +117,14 @@ async def test_an_answer_is_the_same_beside_others_and_after_it_was_put_aside(
         ]
         alone = [await client.chat(request) for request in long]
         beside = [asyncio.create_task(client.chat(request)) for request in long]
-        await eventually(lambda: _metric(service, "running", at_least=2))
-        # Each of these takes the place of one of them, for a while.
+        probe = client.stream(msgspec.structs.replace(long[0], max_tokens=5000))
+        while not (await anext(probe)).text:
+            pass
+        # Both places are taken: each of these takes one of them, for a while.
         urgent = (ask(f"now {number}", max_tokens=5, temperature=0) for number in range(4))
         await asyncio.gather(*map(client.chat, urgent))
-        assert await _metric(service, "parked_total", at_least=1)
+        assert await _metric(service, "parked_total", at_least=2)
+        await probe.aclose()
         for one, task in zip(alone, beside, strict=True):
             assert_same_but_for_ties(one, await task)
 

@@ -5,9 +5,11 @@ import os
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from llmos_api import EngineFault, EngineUnavailable, HealthStatus
+from tests.bench.engine.metrics import value_in
 from tests.integration.engine_process import ENDLESS, PLAN, Launcher, Service, eventually, shaped
 
 pytestmark = pytest.mark.integration
@@ -37,13 +39,22 @@ def runs(pid: int) -> bool:
 
 
 async def another_worker(service: Service, worker: int) -> None:
-    """Kill ``worker``, and wait for the one that takes its place."""
+    """Kill ``worker``, and wait until another one has loaded the model."""
+    before = await loads(service)
     os.kill(worker, signal.SIGKILL)
 
-    async def there() -> bool:
-        return worker not in (alive := list(filter(runs, children(service.pid)))) and len(alive) > 1
+    async def loaded_again() -> bool:
+        return await loads(service) > before
 
-    await eventually(there)
+    await eventually(loaded_again)
+
+
+async def loads(service: Service) -> float:
+    """How many models have been loaded so far."""
+    transport = httpx.AsyncHTTPTransport(uds=str(service.socket))
+    async with httpx.AsyncClient(transport=transport) as http:
+        page = (await http.get("http://engine/metrics")).text
+    return value_in(page, "llmos_engine_model_loads_total")
 
 
 async def gone(*pids: int) -> None:

@@ -159,6 +159,20 @@ class Outcome(NamedTuple):
     judged: Sequence[Place] = ()
 
 
+class Needs(NamedTuple):
+    """Bytes of the machine's memory that a model will have taken once it has answered."""
+
+    weights: int
+    """Pages of its file."""
+    rest: int
+    """KV cache, buffers, vocabulary, and the library."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.rest
+
+
 class LoadedModel(Protocol):
     """A model in memory, with a KV cache for several sequences that grow side by side.
 
@@ -224,6 +238,9 @@ class LoadedModel(Protocol):
 
 class Backend(Protocol):
     """Loads models."""
+
+    def needs(self, file: ModelFile) -> Needs:
+        """Say what :meth:`load` will take; raises :class:`~llmos_models.errors.ModelError`."""
 
     def load(self, file: ModelFile, progress: Progress) -> LoadedModel:
         """Load a model; raises :class:`~llmos_models.errors.ModelError`."""

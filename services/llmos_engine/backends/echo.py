@@ -16,6 +16,7 @@ from llmos_engine.backends.base import (
     Conversation,
     Feed,
     Likelihood,
+    Needs,
     Outcome,
     Place,
     Progress,
@@ -132,6 +133,11 @@ class EchoBackend:
     def __init__(self, options: BackendOptions) -> None:
         self._context = options.context or CONTEXT
         self._slots = options.slots or SLOTS
+
+    def needs(self, file: ModelFile) -> Needs:
+        """Nothing."""
+        del file
+        return Needs(0, 0)
 
     def load(self, file: ModelFile, progress: Progress) -> EchoModel:
         """Take the file as loaded."""

@@ -17,6 +17,7 @@ from llmos_engine.backends.base import (
     Conversation,
     Feed,
     Made,
+    Needs,
     Outcome,
     Place,
     Plain,
@@ -28,6 +29,7 @@ from llmos_engine.backends.base import (
 )
 from llmos_engine.backends.llama_cache import LlamaCache, Parked
 from llmos_engine.backends.llama_devices import CPU, offload_devices
+from llmos_engine.backends.llama_needs import buffers
 from llmos_engine.backends.llama_sampler import Sampler
 from llmos_engine.backends.llama_scores import judge
 from llmos_engine.backends.llama_vocab import Vocab
@@ -37,6 +39,7 @@ from llmos_engine.errors import (
     InvalidRequest,
     Refused,
 )
+from llmos_engine.memory import resident_bytes
 from llmos_engine.template import ChatTemplate
 from llmos_models.errors import ModelError
 from llmos_models.scan import ModelFile
@@ -256,7 +259,38 @@ class LlamaBackend:
         self._offload = options.offload
         self._lib: Any = None
         self._errors: deque[str] = deque(maxlen=5)
+        self._said: list[str] | None = None
+        """What llama.cpp says, while somebody wants to know."""
         self._log_callback: Any = None
+
+    def needs(self, file: ModelFile) -> Needs:
+        """Load the file's facts and its vocabulary, and pretend to allocate the rest.
+
+        Raises :class:`~llmos_models.errors.ModelError`.
+        """
+        before = resident_bytes()
+        lib = self._library()
+        offloaded = bool(self._offload and offload_devices())
+        self._errors.clear()
+        said: list[str] = []
+        self._said = said
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = ALL_LAYERS if offloaded else 0
+        params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
+        model = lib.llama_model_load_from_file(os.fsencode(file.path), params)
+        if not model:
+            raise self._refused(file, "llama.cpp cannot load it")
+        try:
+            weights = 0 if offloaded else int(lib.llama_model_size(model))
+            context = self._make_context(lib, model, file)
+            rest = buffers(said, offloaded=offloaded) + max(0, resident_bytes() - before)
+            # That is told only when it is done.
+            rest += 0 if offloaded else file.header.repacked
+            lib.llama_free(context)
+        finally:
+            self._said = None
+            lib.llama_model_free(model)
+        return Needs(weights, rest)
 
     def load(self, file: ModelFile, progress: Progress) -> LlamaModel:
         """Load a model; raises :class:`~llmos_models.errors.ModelError` with llama.cpp's reason.
@@ -339,6 +373,8 @@ class LlamaBackend:
         """Take a line of llama.cpp; it comes from any of its threads."""
         line = text.decode(errors="replace").strip()
         kind = GGML_LEVELS.get(level)
+        if self._said is not None:
+            self._said.append(line)
         if not line or kind is None:  # dots of progress, and continued lines
             return
         if kind == logging.ERROR:

@@ -1,7 +1,7 @@
 """The front's side of a worker: what it works on, and what becomes of it when it ends.
 
-    loading ──► ready ──► ended
-       └──────────────────┘
+    asking ──► waiting ──► loading ──► ready ──► ended
+       └──────────┴───────────┴──────────────────┘
 
 Two threads: one sends, so that nobody waits for a worker that computes, and one receives.
 """
@@ -15,19 +15,23 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
+from llmos_engine.backends.base import Needs
 from llmos_engine.errors import NotReady, Refused
 from llmos_engine.jobs import RETRY_AFTER, Event, Failed, Job, Task, Text
-from llmos_engine.metrics import Meter
+from llmos_engine.metrics import Metrics
+from llmos_engine.scheduling.request import Priority
 from llmos_engine.workers.wire import (
     Ask,
     Cancel,
     Closed,
     Connection,
     FromWorker,
+    Go,
     Loaded,
     Report,
     Submit,
     Unusable,
+    Wants,
 )
 from llmos_models.errors import ModelError
 from llmos_models.scan import ModelFile
@@ -53,8 +57,10 @@ class Process(Protocol):
 class Spawner(Protocol):
     """Starts workers."""
 
-    def spawn(self, file: ModelFile) -> tuple[socket.socket, Process]:
-        """Start a worker that loads ``file``; the front's end of its connection.
+    def spawn(self, file: ModelFile, *, predict: bool) -> tuple[socket.socket, Process]:
+        """Start a worker for ``file``; the front's end of its connection.
+
+        With ``predict`` it finds out what the model takes, else it says the file's size.
 
         Raises:
             NoWorkers: none can be started.
@@ -67,6 +73,10 @@ class Spawner(Protocol):
 class State(Enum):
     """Where a worker stands."""
 
+    ASKING = "asking"
+    """It finds out what the model will take."""
+    WAITING = "waiting"
+    """It waits for room."""
     LOADING = "loading"
     READY = "ready"
     ENDED = "ended"
@@ -82,15 +92,27 @@ class Worker:
         file: ModelFile,
         spawner: Spawner,
         *,
-        meter: Meter,
+        meter: Metrics,
         on_change: Callable[[], None] = lambda: None,
+        predict: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.file = file
         self.device = ""
         self.fault: str | None = None
         """Why it has ended, if nobody told it to."""
-        self.state = State.LOADING
+        self.state = State.ASKING
+        self.ended_in: State | None = None
+        """The state before it ended."""
+        self.usable = True
+        """False once it has said that its model cannot be loaded."""
+        self.refused = False
+        """Whether there is no room for it."""
+        self.needs = Needs(0, 0)
+        self.begun = self.ready_since = self.idle_since = clock()
+        self.urgency = Priority.INTERACTIVE
+        """Of the last request."""
+        self._code = "model_failed"
         self._meter = meter
         self._on_change = on_change
         self._clock = clock
@@ -98,7 +120,7 @@ class Worker:
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
         self._sent = self._waiting = self._slots = 0
-        end, self._process = spawner.spawn(file)
+        end, self._process = spawner.spawn(file, predict=predict)
         self._link: Connection[FromWorker] = Connection(end, FromWorker)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="send", daemon=True)
@@ -120,6 +142,12 @@ class Worker:
         """Seconds since it last said anything; it does after each batch, and when idle."""
         return self._clock() - self._last_word
 
+    def let_load(self) -> None:
+        """There is room for it."""
+        self.state = State.LOADING
+        self._meter.take("model_memory_bytes", self.needs.total, self.file.id, "predicted")
+        self._outbox.put(self._link.encode(Go()))
+
     def submit(self, job: Job) -> None:
         """Hand a job over; it fails at once if the worker has ended."""
         with self._lock:
@@ -136,6 +164,7 @@ class Worker:
             ended = self.state is State.ENDED
             if not ended:
                 self._jobs[number] = job
+                self.urgency = task.priority if isinstance(task, Task) else self.urgency
                 self._outbox.put(data)
         if ended:
             job.emit(Failed(self._ended_error()))
@@ -148,6 +177,11 @@ class Worker:
         self._link.close()
         if self._process.wait(END_SECONDS) is None:
             self.kill(None)
+
+    def refuse(self, why: str, *, code: str) -> None:
+        """End one that waits for room: there never will be any."""
+        self._code, self.refused = code, True
+        self.kill(why)
 
     def kill(self, why: str | None) -> None:
         """End it at once; ``why`` is what those are told who wait for it."""
@@ -173,11 +207,15 @@ class Worker:
 
     def _take(self, message: FromWorker) -> None:
         match message:
+            case Wants(needs):
+                self.needs, self.state = needs, State.WAITING
+                self._on_change()
             case Loaded(device, slots):
                 self.device, self._slots, self.state = device, slots, State.READY
+                self.ready_since = self.idle_since = self._clock()
                 self._on_change()
             case Unusable(why):
-                self.fault = why
+                self.fault, self.usable = why, False
             case Report():
                 self._take_report(message)
 
@@ -185,13 +223,14 @@ class Worker:
         self._waiting = report.waiting
         if report.last:
             # Before anybody hears of it: what comes now is for another worker.
-            self.state = State.ENDED
+            self.ended_in, self.state = self.state, State.ENDED
         for sample in report.samples:
             self._meter.take(sample.name, sample.value, *sample.labels)
         for number, event in report.events:
             if (job := self._job_of(number, event)) is not None:
                 job.emit(event)
         if report.events and self.idle:
+            self.idle_since = self._clock()
             self._on_change()
 
     def _job_of(self, number: int, event: Event) -> Job | None:
@@ -207,6 +246,7 @@ class Worker:
         if known is not None:
             self._outbox.put(self._link.encode(Cancel(number)))
             if self.idle:
+                self.idle_since = self._clock()
                 self._on_change()
 
     def _end(self, why: str) -> None:
@@ -217,18 +257,17 @@ class Worker:
             how = self._process.wait(END_SECONDS) or why
         with self._lock:
             self.fault = self.fault or f"the process of the model {self.file.id} {how}"
-            self.state = State.ENDED
+            self.ended_in, self.state = self.ended_in or self.state, State.ENDED
         self._outbox.put(None)
         self._sender.join()
         self._link.release()
-        for gauge in ("running", "waiting"):
-            self._meter.take(gauge, 0)
+        self._meter.forget(self.file.id)
         self._fail_all(self._ended_error())
         self._on_change()
 
     def _ended_error(self) -> NotReady:
         what = self.fault or "the model is not loaded any more"
-        return NotReady(what, code="model_failed", retry_after=RETRY_AFTER)
+        return NotReady(what, code=self._code, retry_after=RETRY_AFTER)
 
     def _fail_all(self, error: Refused) -> None:
         with self._lock:

@@ -1,7 +1,9 @@
 """The model's side: loads one model, and answers with it until the front has gone.
 
-    loading ──► answering ──► end
-       └──────────────────────┘
+    asking ──► loading ──► answering ──► end
+       └──────────┴──────────────────────┘
+
+It asks first whether there is room for what the model will take.
 
 One thread does all of it: it listens between two batches, and waits only when nothing is to do.
 """
@@ -11,10 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from llmos_engine.backends.base import Backend, LoadedModel
+from llmos_engine.backends.base import Backend, LoadedModel, Needs
 from llmos_engine.decoding import Decoding
 from llmos_engine.errors import DecodeFailed, NotReady, Refused
 from llmos_engine.jobs import RETRY_AFTER, Event, Failed, Found, Text
+from llmos_engine.memory import resident_bytes
 from llmos_engine.metrics import Recorder
 from llmos_engine.tokens import Question, looked_up
 from llmos_engine.workers.wire import (
@@ -22,12 +25,14 @@ from llmos_engine.workers.wire import (
     Cancel,
     Closed,
     Connection,
+    Go,
     Loaded,
     Loading,
     Report,
     Submit,
     ToWorker,
     Unusable,
+    Wants,
 )
 from llmos_models.errors import ModelError
 from llmos_models.scan import ModelFile
@@ -39,6 +44,9 @@ IDLE_TICK: Final = 5.0
 PROGRESS_TICK: Final = 0.5
 """Seconds between two words about how far loading has come."""
 
+_WORTH_TELLING: Final = 0.01
+"""The share by which the memory must have changed."""
+
 
 class Serving:
     """One model, from its file to the last answer."""
@@ -48,6 +56,8 @@ class Serving:
         link: Connection[ToWorker],
         backend: Backend,
         file: ModelFile,
+        *,
+        predict: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = link
@@ -56,13 +66,21 @@ class Serving:
         self._clock = clock
         self._recorder = Recorder()
         self._asked: dict[int, _Asked] = {}
+        self._predict = predict
+        self._before: list[ToWorker] = []
+        """What was said while there was no model."""
         self._events: list[tuple[int, Event]] = []
+        self._base = resident_bytes()
+        self._measured = 0
         self._told = 0.0
 
     def run(self) -> None:
         """Load, and answer until the front has gone or the model has failed."""
         try:
+            self._ask()
             model = self._backend.load(self._file, self._progress)
+        except Closed:
+            log.info("stopped before the model was loaded")
         except ModelError as error:
             self._unusable(str(error))
         except Exception as error:
@@ -75,6 +93,15 @@ class Serving:
                 pass
             finally:
                 model.close()
+
+    def _ask(self) -> None:
+        """Say what the model will take, and wait until there is room for it."""
+        file = self._file
+        needs = self._backend.needs(file) if self._predict else Needs(file.signature.size, 0)
+        self._link.send(Wants(needs))
+        while not any(isinstance(message, Go) for message in self._before):
+            self._before += self._link.receive(IDLE_TICK)
+            self._link.send(Loading(0.0))  # a sign of life
 
     def _progress(self, share: float) -> bool:
         now = self._clock()
@@ -94,14 +121,15 @@ class Serving:
             log.info("stopped while the model was loading")
 
     def _answer(self, model: LoadedModel) -> None:
-        decoding = Decoding(model, metrics=self._recorder, clock=self._clock)
+        decoding = Decoding(model, name=self._file.id, metrics=self._recorder, clock=self._clock)
         self._link.send(Loaded(model.device, model.shape.slots))
         try:
+            for message in self._before:
+                self._take(message, model, decoding)
             while True:
                 for message in self._link.receive(IDLE_TICK if decoding.idle else 0):
                     self._take(message, model, decoding)
-                if not decoding.idle:
-                    decoding.turn()
+                self._turn(decoding)
                 self._report(decoding)
         except DecodeFailed as error:
             log.error("%s", error)
@@ -112,6 +140,21 @@ class Serving:
             log.exception("the model failed in a way that nobody foresaw")
             what = f"the engine failed: {type(error).__name__}"
             self._give_up(decoding, what, code="engine_fault")
+
+    def _turn(self, decoding: Decoding) -> None:
+        if decoding.idle:
+            return
+        decoding.turn()
+        # What it takes is looked at when it is done: its buffers have been used by then.
+        if not decoding.answers:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Tell what the model takes, now that it has computed something."""
+        size = max(0, resident_bytes() - self._base)
+        if abs(size - self._measured) > _WORTH_TELLING * size:
+            self._measured = size
+            self._recorder.take("model_memory_bytes", size, self._file.id, "measured")
 
     def _take(self, message: ToWorker, model: LoadedModel, decoding: Decoding) -> None:
         match message:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from llmos_engine import errors
+from llmos_engine.backends.base import Needs
 from llmos_engine.errors import InvalidRequest, Refused
 from llmos_engine.jobs import Event, Task
 from llmos_engine.metrics import Sample
@@ -77,7 +78,17 @@ def _unreadable(error: Exception) -> InvalidRequest:
     return InvalidRequest(f"the request cannot be handed to the model: {error}")
 
 
-ToWorker = Submit | Ask | Cancel
+class Go(Struct, frozen=True, tag=True):
+    """There is room: the model may be loaded."""
+
+
+ToWorker = Submit | Ask | Cancel | Go
+
+
+class Wants(Struct, frozen=True, tag=True):
+    """The first word of a worker: what its model will take. It waits for :class:`Go`."""
+
+    needs: Needs
 
 
 class Loading(Struct, frozen=True, tag=True):
@@ -111,7 +122,7 @@ class Report(Struct, frozen=True, tag=True):
     last: bool = False
 
 
-FromWorker = Loading | Loaded | Unusable | Report
+FromWorker = Wants | Loading | Loaded | Unusable | Report
 
 
 class Closed(Exception):
@@ -155,7 +166,7 @@ class Connection(Generic[M]):
             Closed: there will be no more.
         """
         found = self._whole()
-        while not found and select.select([self._socket], [], [], timeout)[0]:
+        while not found and self._readable(timeout):
             try:
                 chunk = self._socket.recv(_CHUNK)
             except OSError as error:
@@ -169,7 +180,7 @@ class Connection(Generic[M]):
     @property
     def gone(self) -> bool:
         """Whether the other side has closed; what it said before can still be received."""
-        if not select.select([self._socket], [], [], 0)[0]:
+        if not self._readable(0):
             return False
         try:
             return not self._socket.recv(1, socket.MSG_PEEK)
@@ -184,6 +195,12 @@ class Connection(Generic[M]):
     def release(self) -> None:
         """Give the socket back."""
         self._socket.close()
+
+    def _readable(self, timeout: float | None) -> bool:
+        # Not select(): that knows no file numbers beyond 1023.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
 
     def _whole(self) -> list[M]:
         found: list[M] = []

@@ -46,6 +46,7 @@ class Start:
     kind: BackendKind
     options: BackendOptions
     file: ModelFile
+    predict: bool
 
 
 class WorkerProcess:
@@ -100,7 +101,7 @@ class Zygote:
             _alone(lambda: _serve(theirs, front), self._control, *private)
         theirs.close()
 
-    def spawn(self, file: ModelFile) -> tuple[socket.socket, WorkerProcess]:
+    def spawn(self, file: ModelFile, *, predict: bool) -> tuple[socket.socket, WorkerProcess]:
         """Start a worker that loads ``file``; the front's end of its connection.
 
         Raises:
@@ -110,7 +111,7 @@ class Zygote:
         with theirs:
             try:
                 socket.send_fds(self._control, [b"w"], [theirs.fileno()])
-                start = pickle.dumps(Start(self._kind, self._options, file))
+                start = pickle.dumps(Start(self._kind, self._options, file, predict))
                 ours.sendall(len(start).to_bytes(_HEAD, "big") + start)
             except OSError as error:
                 ours.close()
@@ -193,7 +194,8 @@ def _work(link: socket.socket, front: int) -> None:
     start: Start = pickle.loads(_exactly(link, size))  # noqa: S301 - of the process that forked it
     link.sendall(os.getpid().to_bytes(_HEAD, "big"))
     wire: Connection[ToWorker] = Connection(link, ToWorker)
-    Serving(wire, start.kind.make(start.options), start.file).run()
+    backend = start.kind.make(start.options)
+    Serving(wire, backend, start.file, predict=start.predict).run()
 
 
 def _exactly(link: socket.socket, size: int) -> bytes:

@@ -17,15 +17,18 @@ async def metric(address: Address, name: str) -> float:
 
 
 def value_in(page: str, name: str) -> float:
-    """The number ``name`` without labels in Prometheus' text format."""
+    """The number ``name`` in Prometheus' text format, of all labels together if it has some."""
+    found = []
     for line in page.splitlines():
         key, _, value = line.rpartition(" ")
-        if key == name:
-            return float(value)
-    raise BuildFailed(f"the engine has no metric {name}")
+        if key == name or key.startswith(name + "{"):
+            found.append(float(value))
+    if not found:
+        raise BuildFailed(f"the engine has no metric {name}")
+    return sum(found)
 
 
-def seconds_of_thread(process: int, thread: int) -> float:
-    """What a thread has had of the processors so far."""
-    path = Path(f"/proc/{process}/task/{thread}/schedstat")
-    return int(path.read_text("ascii").split()[0]) / 1e9
+def seconds_of(process: int) -> float:
+    """What the threads of a process have had of the processors so far."""
+    files = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(path.read_text("ascii").split()[0]) for path in files) / 1e9

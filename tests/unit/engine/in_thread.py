@@ -1,5 +1,6 @@
 """Workers on threads of the test's own process: all but the process is the real thing."""
 
+import contextlib
 import socket
 import threading
 from dataclasses import dataclass
@@ -39,17 +40,16 @@ class InThread:
     def tidy(self) -> None:
         pass
 
-    def spawn(self, file: ModelFile) -> tuple[socket.socket, WorkerThread]:
+    def spawn(self, file: ModelFile, *, predict: bool) -> tuple[socket.socket, WorkerThread]:
         ours, theirs = socket.socketpair()
         link: Connection[ToWorker] = Connection(theirs, ToWorker)
-        serving = Serving(link, self._backend, file)
+        serving = Serving(link, self._backend, file, predict=predict)
 
         def run() -> None:
-            try:
+            # A process that ends without a word ends no test.
+            with contextlib.suppress(SystemExit), contextlib.closing(link):
                 serving.run()
-            finally:
-                link.close()
-                link.release()
+            link.release()
 
         worker = WorkerThread(threading.Thread(target=run, daemon=True), link)
         worker.thread.start()
