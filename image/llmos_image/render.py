@@ -60,7 +60,7 @@ BASE_PACKAGES = (
 # A kernel that has panicked starts again: for a version on trial it is one try less.
 _PANIC = "panic=30"
 # Without TOMOYO, IPE and BPF, for which there is no policy here: for BPF alone systemd reads the
-# types of the whole kernel at each start, four seconds where the processor is emulated.
+# types of the whole kernel at each start, more than a second where the processor is emulated.
 _SECURITY = "lsm=landlock,lockdown,yama,apparmor,ima,evm"
 _NAMESPACE = uuid.UUID("6c6c6d6f-7300-4000-8000-000000000001")
 

@@ -57,6 +57,12 @@ def encode(data: str, kind: str | None = None) -> bytes:
     return (head + "".join(f"data: {line}\n" for line in lines)).encode() + b"\n"
 
 
+def encode_json(data: bytes, kind: str | None = None) -> bytes:
+    """Write one event whose data is JSON, as it comes from an encoder: without a line's end."""
+    head = b"event: " + kind.encode() + b"\n" if kind else b""
+    return head + b"data: " + data + b"\n\n"
+
+
 def encode_comment(text: str) -> bytes:
     """Write a comment, which keeps a silent connection alive and means nothing."""
     return f": {text}\n\n".encode()

@@ -50,6 +50,11 @@ class Answer:
         engine.submit(*self._jobs)
         self._watch = self._loop.create_task(self._until_disconnect(request.receive))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether :meth:`next` returns at once."""
+        return bool(self._events)
+
     async def next(self) -> tuple[int, Event] | None:
         """Wait for the next event, of which choice it is first; None when the client has gone.
 

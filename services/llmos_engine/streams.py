@@ -103,6 +103,9 @@ class EventStream(Response):
         return ()
 
     async def _next(self, send: Send) -> tuple[int, Event] | None:
+        # A time limit costs more than what there is already.
+        if self._answer.has_news:
+            return await self._answer.next()
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):
@@ -112,7 +115,7 @@ class EventStream(Response):
 
     async def _send(self, send: Send, value: msgspec.Struct) -> None:
         kind = getattr(value, "type", None) if self._wording.named else None
-        await self._send_bytes(send, sse.encode(msgspec.json.encode(value).decode(), kind))
+        await self._send_bytes(send, sse.encode_json(msgspec.json.encode(value), kind))
 
     @staticmethod
     async def _send_bytes(send: Send, data: bytes) -> None:

@@ -1,5 +1,6 @@
 """Server-sent events, cut at every place where a socket may cut them."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +55,10 @@ def test_what_has_no_end_is_refused(piece: bytes) -> None:
         parser.feed(piece)
     with pytest.raises(sse.EventTooLong):
         _ = [parser.feed(piece) for _ in range(2)]
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), st.lists))
+def test_json_comes_back_as_it_was(value: object) -> None:
+    data = msgspec.json.encode(value)
+    assert sse.encode_json(data, "kind") == sse.encode(data.decode(), "kind")
+    assert sse.EventParser().feed(sse.encode_json(data)) == [data.decode()]
