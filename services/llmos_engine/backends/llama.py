@@ -379,4 +379,5 @@ class LlamaBackend:
             return
         if kind == logging.ERROR:
             self._errors.append(line)
-        log.log(kind, "%s", line)
+        if self._said is None:  # what it says while it pretends it says again when it does
+            log.log(kind, "%s", line)
