@@ -8,6 +8,7 @@ One thread hands the jobs out. Which models are loaded is in ``residents.py``; w
 happens in its own process: ``workers``.
 """
 
+import contextlib
 import logging
 import math
 import threading
@@ -100,7 +101,7 @@ class Engine:
     def silent_for(self) -> float:
         """Return the seconds since the thread that hands jobs out last moved.
 
-        For ever, once no model can be loaded any more: only a new service helps then.
+        For ever, while no process can be started for a model: only a new service helps then.
         """
         return math.inf if self._lost else self._clock() - self._last_sign
 
@@ -182,18 +183,30 @@ class Engine:
         worker, starting = self._residents.find(model), self._residents.starting
         if starting is not None and starting.state is State.WAITING:
             return worker is starting
+        if worker is not None and worker.state is State.ENDING:
+            return False  # the next one needs the memory that it gives back
         return worker is not None or (starting is None and not self._rests(model.signature))
 
     def _hand_out(self, job: Job) -> None:
         model = job.work.model
         self._take_ends()
         try:
-            worker = self._residents.find(model) or self._residents.start(model)
+            worker = self._residents.find(model) or self._start(model)
         except NoWorkers as error:
-            self._lose(error)
             job.emit(Failed(NotReady(str(error), code="model_failed")))
         else:
             worker.submit(job)
+
+    def _start(self, model: ModelFile) -> Worker:
+        """Start a worker; raises :class:`NoWorkers`."""
+        try:
+            worker = self._residents.start(model)
+        except NoWorkers as error:
+            self._lost = True
+            self._fault(str(error))
+            raise
+        self._lost = False
+        return worker
 
     def _want_default(self) -> None:
         """Load the default model, unless something is on its way or it is of no use."""
@@ -209,11 +222,9 @@ class Engine:
         elif (why := self._failed.get(file.signature)) is not None:
             self._error = why
         elif not self._rests(file.signature) and self._patient_until <= self._clock():
-            self._error = None
-            try:
-                self._residents.start(file)
-            except NoWorkers as error:
-                self._lose(error)
+            with contextlib.suppress(NoWorkers):  # it is the error then
+                self._start(file)
+                self._error = None
 
     def _announce(self) -> None:
         """Count and log the models that have been loaded."""
@@ -276,10 +287,6 @@ class Engine:
         if why != self._error:
             log.error("%s", why)
         self._error = why
-
-    def _lose(self, error: NoWorkers) -> None:
-        self._lost = True
-        self._fault(str(error))
 
 
 def _stopping() -> NotReady:

@@ -90,19 +90,18 @@ class Residents:
         worker = self.starting
         if worker is None or worker.state is not State.WAITING:
             return
-        others = {one.file.id: one for one in self.all() if one.state is State.READY}
+        others = {_resident(one): one for one in self.all() if one.state is State.READY}
         need = worker.needs.total
         # Pages of files count as free, those of loaded models too.
         room = self._machine.available() - sum(one.needs.weights for one in others.values())
-        known = [_resident(one) for one in others.values()]
-        chosen = to_end(known, need=need, room=room, now=self._clock())
+        chosen = to_end(list(others), need=need, room=room, now=self._clock())
         if chosen is not None:
             for one in chosen:
                 log.info("%s makes room for %s", one.name, worker.file.id)
-                self.end(others[one.name], NotReady("it made room", code="model_failed"))
+                self.end(others[one], NotReady("it made room", code="model_failed"))
             worker.let_load()
-        elif not could_ever_fit(known, need=need, room=room):
-            most = max(0, room + sum(one.size for one in known))
+        elif not could_ever_fit(list(others), need=need, room=room):
+            most = max(0, room + sum(one.size for one in others))
             worker.refuse(
                 f"the model {worker.file.id} needs {human(need)} of memory, "
                 f"and {human(most)} can be had",

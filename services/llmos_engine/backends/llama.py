@@ -4,11 +4,12 @@ The classes of llama-cpp-python are left alone: they hold one sequence and one s
 and the engine wants the batch and the memory in its own hands.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from llmos_engine.backends.base import (
@@ -272,25 +273,32 @@ class LlamaBackend:
         lib = self._library()
         offloaded = bool(self._offload and offload_devices())
         self._errors.clear()
-        said: list[str] = []
-        self._said = said
         params = lib.llama_model_default_params()
         params.n_gpu_layers = ALL_LAYERS if offloaded else 0
         params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
-        model = lib.llama_model_load_from_file(os.fsencode(file.path), params)
-        if not model:
-            raise self._refused(file, "llama.cpp cannot load it")
+        with self._listening() as said:
+            model = lib.llama_model_load_from_file(os.fsencode(file.path), params)
+            if not model:
+                raise self._refused(file, "llama.cpp cannot load it")
+            try:
+                context = self._make_context(lib, model, file)
+                rest = buffers(said, offloaded=offloaded) + max(0, resident_bytes() - before)
+                lib.llama_free(context)
+                if offloaded:
+                    return Needs(0, rest)
+                # What is packed again is told only when it is done.
+                return Needs(int(lib.llama_model_size(model)), rest + file.header.repacked)
+            finally:
+                lib.llama_model_free(model)
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[list[str]]:
+        """What llama.cpp says meanwhile."""
+        self._said = said = list[str]()
         try:
-            weights = 0 if offloaded else int(lib.llama_model_size(model))
-            context = self._make_context(lib, model, file)
-            rest = buffers(said, offloaded=offloaded) + max(0, resident_bytes() - before)
-            # That is told only when it is done.
-            rest += 0 if offloaded else file.header.repacked
-            lib.llama_free(context)
+            yield said
         finally:
             self._said = None
-            lib.llama_model_free(model)
-        return Needs(weights, rest)
 
     def load(self, file: ModelFile, progress: Progress) -> LlamaModel:
         """Load a model; raises :class:`~llmos_models.errors.ModelError` with llama.cpp's reason.

@@ -79,6 +79,8 @@ class State(Enum):
     """It waits for room."""
     LOADING = "loading"
     READY = "ready"
+    ENDING = "ending"
+    """Its model has failed: it takes no more work, and its memory is not free yet."""
     ENDED = "ended"
 
 
@@ -119,7 +121,7 @@ class Worker:
         self._last_word = clock()
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
-        self._sent = self._waiting = self._slots = 0
+        self._newest = self._waiting = self._slots = 0
         end, self._process = spawner.spawn(file, predict=predict)
         self._link: Connection[FromWorker] = Connection(end, FromWorker)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -151,8 +153,8 @@ class Worker:
     def submit(self, job: Job) -> None:
         """Hand a job over; it fails at once if the worker has ended."""
         with self._lock:
-            self._sent += 1
-            number = self._sent
+            self._newest += 1
+            number = self._newest
         task = job.work.task
         try:
             message = Submit.of(number, task) if isinstance(task, Task) else Ask(number, task)
@@ -161,7 +163,7 @@ class Worker:
             return
         data = self._link.encode(message)
         with self._lock:
-            ended = self.state is State.ENDED
+            ended = self.state in {State.ENDING, State.ENDED}
             if not ended:
                 self._jobs[number] = job
                 self.urgency = task.priority if isinstance(task, Task) else self.urgency
@@ -223,7 +225,7 @@ class Worker:
         self._waiting = report.waiting
         if report.last:
             # Before anybody hears of it: what comes now is for another worker.
-            self.ended_in, self.state = self.state, State.ENDED
+            self.ended_in, self.state = self.state, State.ENDING
         for sample in report.samples:
             self._meter.take(sample.name, sample.value, *sample.labels)
         for number, event in report.events:

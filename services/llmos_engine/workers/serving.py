@@ -173,7 +173,7 @@ class Serving:
     def take_event(self, number: int, event: Event) -> None:
         """Keep an event of a task until the next report."""
         self._events.append((number, event))
-        if not _goes_on(event):
+        if not isinstance(event, Text):  # it was the last one
             self._asked.pop(number, None)
 
     def _report(self, decoding: Decoding, *, last: bool = False) -> None:
@@ -201,10 +201,6 @@ class _Asked:
         """Tell what there is of the answer."""
         if not self.cancelled:
             self._serving.take_event(self._number, event)
-
-
-def _goes_on(event: Event) -> bool:
-    return isinstance(event, Text)
 
 
 def _found(question: Question, model: LoadedModel) -> Event:

@@ -23,6 +23,7 @@ MAX_MESSAGE: Final = 64 * 1024 * 1024
 """Bytes: a request has one MiB at most, the echo of a prompt with its probabilities more."""
 _HEAD: Final = 4
 _CHUNK: Final = 256 * 1024
+_TASKS: Final = msgspec.json.Decoder(Task)
 
 
 class Submit(Struct, frozen=True, tag=True):
@@ -69,13 +70,6 @@ class Cancel(Struct, frozen=True, tag=True):
     """Nobody waits for it any more."""
 
     number: int
-
-
-_TASKS: Final = msgspec.json.Decoder(Task)
-
-
-def _unreadable(error: Exception) -> InvalidRequest:
-    return InvalidRequest(f"the request cannot be handed to the model: {error}")
 
 
 class Go(Struct, frozen=True, tag=True):
@@ -219,6 +213,10 @@ class Connection(Generic[M]):
             at += _HEAD + size
         del begun[:at]
         return found
+
+
+def _unreadable(error: Exception) -> InvalidRequest:
+    return InvalidRequest(f"the request cannot be handed to the model: {error}")
 
 
 class _Refusal(Struct, frozen=True):

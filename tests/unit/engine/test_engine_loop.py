@@ -2,29 +2,16 @@
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from llmos_api import ChatMessage, FinishReason, Health, HealthStatus
-from llmos_engine import residency
-from llmos_engine.backends.base import (
-    Asked as AskedOf,
-)
 from llmos_engine.backends.base import (
     Conversation,
-    Feed,
-    Made,
-    Needs,
-    Outcome,
     Progress,
-    Prompt,
     Sampling,
-    Shape,
-    Token,
 )
 from llmos_engine.engine import Engine
 from llmos_engine.errors import (
@@ -33,163 +20,25 @@ from llmos_engine.errors import (
     InvalidRequest,
     NotReady,
     QueueFull,
-    Refused,
 )
-from llmos_engine.jobs import Event, Failed, Finished, Job, Task, Text, Work
+from llmos_engine.jobs import Failed, Finished, Task, Work
 from llmos_engine.models import ModelStore
 from llmos_models.errors import ModelError
 from llmos_models.scan import ModelFile
 from tests.unit.engine.in_thread import InThread
+from tests.unit.engine.scripted import (
+    PATIENCE,
+    Asked,
+    Asker,
+    ScriptedBackend,
+    ScriptedModel,
+    eventually,
+    reason,
+    refusal,
+)
 from tests.unit.models.gguf_file import tiny_model
 
-PATIENCE = 10.0
 HELLO = Conversation((ChatMessage.user("hi"),))
-"""Seconds after which a test that waits has failed."""
-
-
-class ScriptedModel:
-    """Says what it was told to, one answer at a time; `gate` holds it before each token."""
-
-    context = 32
-    device = "a script"
-    shape = Shape(slots=1, capacity=32, batch=64)
-
-    def __init__(self, backend: "ScriptedBackend") -> None:
-        self._backend = backend
-        self._script: Iterator[str | Exception] = iter(())
-
-    def prompt(self, asked: AskedOf) -> Prompt:
-        assert isinstance(asked, Conversation)
-        return Prompt(asked.messages[-1].text.encode())
-
-    def tokenize(self, text: str, *, special: bool = True, begin: bool = False) -> Sequence[int]:
-        return text.encode()
-
-    def pieces(self, tokens: Sequence[int]) -> Sequence[bytes]:
-        return [bytes([token]) for token in tokens]
-
-    def open(
-        self, slot: int, tokens: Sequence[int], sampling: Sampling, *, anew: bool = False
-    ) -> int:
-        assert (slot, list(tokens)) == (0, list(tokens))
-        self._script = iter(self._backend.script)
-        return 0
-
-    def run(self, feeds: Sequence[Feed]) -> Sequence[Outcome]:
-        assert len(feeds) == 1
-        return [Outcome(self._next() if feed.makes else None) for feed in feeds]
-
-    def _next(self) -> Made:
-        backend = self._backend
-        step = next(self._script, None)
-        if step is None:
-            return None
-        backend.reached.set()
-        assert backend.gate.wait(PATIENCE)
-        if isinstance(step, Refused):
-            return step
-        if isinstance(step, Exception):
-            raise step
-        return Token(ord(step[0]), step.encode())
-
-    def park(self, slot: int) -> object:
-        return self._script
-
-    def resume(self, slot: int, parked: object) -> None:
-        self._script = cast("Iterator[str | Exception]", parked)
-
-    def drop(self, parked: object) -> None:
-        pass
-
-    def end(self, slot: int) -> None:
-        self._backend.ended.set()
-
-    def close(self) -> None:
-        self._backend.closed += 1
-
-
-class ScriptedBackend:
-    def __init__(self) -> None:
-        self.script: list[str | Exception] = ["a", "b", "c"]
-        self.failure: Exception | None = None
-        self.loaded: list[str] = []
-        self.size = 0
-        self.faults: dict[str, BaseException] = {}
-        self.closed = 0
-        self.reached, self.ended, self.gate = (
-            threading.Event(),
-            threading.Event(),
-            threading.Event(),
-        )
-        self.gate.set()
-
-    def needs(self, file: ModelFile) -> Needs:
-        if (fault := self.faults.get(file.id)) is not None:
-            raise fault
-        return Needs(self.size // 2, self.size // 2)
-
-    def load(self, file: ModelFile, progress: Progress) -> ScriptedModel:
-        progress(0.5)
-        if self.failure is not None:
-            raise self.failure
-        self.loaded.append(file.id)
-        return ScriptedModel(self)
-
-
-class Asker:
-    """Submits jobs and waits for their events, without a clock."""
-
-    def __init__(self, models: Path, backend: ScriptedBackend, *, queue_limit: int = 32) -> None:
-        self.backend = backend
-        self.states: queue.Queue[Health] = queue.Queue()
-        self.spawner = InThread(backend)
-        self.engine = Engine(
-            self.spawner,
-            ModelStore([models]),
-            queue_limit=queue_limit,
-            on_health=self.states.put,
-        )
-
-    def ask(self, text: str = "hi", *, model: str | None = None, **work: object) -> "Asked":
-        return Asked(
-            self.engine,
-            Work(
-                self.engine.store.find(model),
-                Task(
-                    Conversation((ChatMessage.user(text),)),
-                    Sampling(),
-                    **work,  # type: ignore[arg-type]
-                ),
-            ),
-        )
-
-    def until(self, status: HealthStatus) -> Health:
-        while (health := self.states.get(timeout=PATIENCE)).status is not status:
-            pass
-        return health
-
-
-class Asked:
-    def __init__(self, engine: Engine, work: Work) -> None:
-        self._events: queue.Queue[Event] = queue.Queue()
-        self.job = Job(work, self._events.put)
-        engine.submit(self.job)
-
-    def next(self) -> Event:
-        return self._events.get(timeout=PATIENCE)
-
-    def all(self) -> tuple[str, Finished | Failed]:
-        text = ""
-        while isinstance(event := self.next(), Text):
-            text += event.text
-        assert isinstance(event, Finished | Failed)
-        return text, event
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    tiny_model().write(tmp_path / "default.gguf")
-    return tmp_path
 
 
 @pytest.fixture
@@ -200,10 +49,6 @@ def asker(models: Path) -> Iterator[Asker]:
     yield asker
     asker.backend.gate.set()
     assert asker.engine.stop(PATIENCE)
-
-
-def reason(end: Finished | Failed) -> FinishReason | str:
-    return end.reason if isinstance(end, Finished) else str(end.error)
 
 
 def test_an_answer_is_text_and_its_counts(asker: Asker) -> None:
@@ -296,114 +141,6 @@ def test_a_model_that_does_not_load_leaves_the_default(asker: Asker, models: Pat
     assert asker.engine.health.ready
     assert asker.ask().all()[0] == "abc"
     eventually(lambda: "is too large" in refusal(asker, "other"))
-
-
-class Small:
-    """A machine with room for two models of the tests, but not for three."""
-
-    room = 250
-    each = 100
-
-    def __init__(self, asker: "Asker") -> None:
-        self._asker = asker
-
-    def available(self) -> int:
-        # Weights are pages of files, which count as free: only the other half is gone.
-        loaded = len(self._asker.engine._residents.all())
-        return self.room - max(0, loaded - 1) * self.each // 2
-
-
-@pytest.fixture
-def tight(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
-    monkeypatch.setattr(residency, "STAYS", 0.0)
-    backend = ScriptedBackend()
-    backend.size = Small.each
-    asker = Asker(models, backend)
-    asker.engine._residents._machine = Small(asker)  # type: ignore[assignment]
-    for name in ("second", "third"):
-        tiny_model().write(models / f"{name}.gguf")
-    asker.engine.start()
-    asker.until(HealthStatus.OK)
-    yield asker
-    backend.gate.set()
-    assert asker.engine.stop(PATIENCE)
-
-
-def resident(asker: Asker) -> set[str]:
-    return {worker.file.id for worker in asker.engine._residents.all()}
-
-
-def test_models_stay_while_there_is_room_and_the_longest_idle_goes(tight: Asker) -> None:
-    for name in ("second", "default"):
-        assert tight.ask(model=name).all()[0] == "abc"
-    assert resident(tight) == {"default", "second"}
-    assert tight.ask(model="third").all()[0] == "abc"
-    assert resident(tight) == {"default", "third"}
-    assert tight.backend.loaded == ["default", "second", "third"]
-    assert tight.backend.closed == 1
-
-
-def test_one_that_works_is_waited_for_and_gets_no_more_work_meanwhile(tight: Asker) -> None:
-    assert tight.ask(model="second").all()[0] == "abc"
-    tight.backend.gate.clear()
-    busy = [tight.ask(model=name) for name in ("default", "second")]
-    assert tight.backend.reached.wait(PATIENCE)
-    wanted = tight.ask(model="third")
-    eventually(lambda: tight.engine._residents.starting is not None)
-    later = tight.ask(model="second")
-    assert wanted._events.empty()
-    tight.backend.gate.set()
-    assert [asked.all()[0] for asked in (*busy, wanted, later)] == ["abc"] * 4
-    assert tight.backend.loaded[:3] == ["default", "second", "third"]
-
-
-def test_what_never_fits_is_refused_at_once_with_both_sizes(tight: Asker) -> None:
-    tight.backend.size = 2_000_000_000
-    _, end = tight.ask(model="third").all()
-    assert isinstance(end, Failed)
-    assert (end.error.status, end.error.code) == (503, "insufficient_memory")
-    assert "third needs 2.0 GB of memory, and 0 MB can be had" in str(end.error)
-    assert tight.ask().all()[0] == "abc"
-    tight.backend.size = Small.each
-    assert tight.ask(model="third").all()[0] == "abc"
-
-
-def test_what_is_predicted_and_measured_is_told(tight: Asker) -> None:
-    assert tight.ask().all()[0] == "abc"
-    page = tight.engine.metrics.text().decode()
-    assert 'llmos_engine_model_memory_bytes{kind="predicted",model="default"} 100.0' in page
-
-
-def test_a_model_whose_file_has_gone_gives_its_memory_back(tight: Asker, models: Path) -> None:
-    assert tight.ask(model="second").all()[0] == "abc"
-    (models / "second.gguf").unlink()
-    eventually(lambda: resident(tight) == {"default"})
-
-
-def test_a_worker_that_ends_while_it_predicts_is_not_asked_again_to(
-    tight: Asker,
-) -> None:
-    tight.engine._residents._machine.room = 1_000_000_000  # type: ignore[attr-defined]
-    tight.backend.faults["second"] = SystemExit()  # ends the thread without a word
-    _, end = tight.ask(model="second").all()
-    assert isinstance(end, Failed)
-    assert tight.ask(model="second").all()[0] == "abc"
-
-
-def refusal(asker: Asker, model: str) -> str:
-    """What a request is refused with before it is queued; empty if it is not."""
-    try:
-        asker.ask(model=model).all()
-    except NotReady as error:
-        return str(error)
-    return ""
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_model_that_cannot_be_loaded_is_a_state_with_a_reason(models: Path) -> None:

@@ -121,14 +121,18 @@ def pair() -> Iterator[Pair]:
     pair.close()
 
 
-@given(st.lists(TO_WORKER, max_size=4))
-def test_what_a_worker_is_told_arrives_as_it_was_said(messages: list[Any]) -> None:
-    pair = Pair(ToWorker)
+def assert_arrive(incoming: Any, messages: list[Any]) -> None:
+    pair = Pair(incoming)
     for message in messages:
         pair.here.send(message)
         [got] = pair.there.receive(1)
         assert _plain(got) == _plain(message)
     pair.close()
+
+
+@given(st.lists(TO_WORKER, max_size=4))
+def test_what_a_worker_is_told_arrives_as_it_was_said(messages: list[Any]) -> None:
+    assert_arrive(ToWorker, messages)
 
 
 @given(TASKS)
@@ -157,12 +161,7 @@ def test_what_cannot_be_written_down_is_refused() -> None:
 
 @given(st.lists(FROM_WORKER, max_size=4))
 def test_what_a_worker_says_arrives_as_it_was_said(messages: list[Any]) -> None:
-    pair = Pair(FromWorker)
-    for message in messages:
-        pair.there.send(message)
-        [got] = pair.here.receive(1)
-        assert _plain(got) == _plain(message)
-    pair.close()
+    assert_arrive(FromWorker, messages)
 
 
 @pytest.mark.parametrize(
