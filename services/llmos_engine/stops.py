@@ -31,10 +31,11 @@ class StopFilter:
         if self.stopped:
             return ""
         self._held += text
-        starts = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
-        if starts:
+        # Of several the one that is whole first: so it does not depend on the borders of tokens.
+        found = [(at + len(s), at) for s in self._stops if (at := self._held.find(s)) >= 0]
+        if found:
             self.stopped = True
-            shown, self._held = self._held[: min(starts)], ""
+            shown, self._held = self._held[: min(found)[1]], ""
             return shown
         keep = max((overlap(self._held, stop) for stop in self._stops), default=0)
         cut = len(self._held) - keep

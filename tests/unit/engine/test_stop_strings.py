@@ -25,7 +25,8 @@ def test_the_answer_ends_before_the_first_stop_string(
     answer: str, stops: list[str], cuts: list[int]
 ) -> None:
     data = answer.encode()
-    whole = min((answer.find(stop) for stop in stops if stop in answer), default=len(answer))
+    found = [(answer.find(stop) + len(stop), answer.find(stop)) for stop in stops if stop in answer]
+    whole = min(found)[1] if found else len(answer)
     shown, stopped = run(data, stops, [min(cut, len(data)) for cut in cuts])
     # Cut into pieces, a stop string that ends first is found first, even if another one
     # began before it; what is shown never contains one, and without any it is everything.
